@@ -1,0 +1,1 @@
+//! CLI (owner writes it).

@@ -1,0 +1,5 @@
+//! The whole process: layers, validation, composition (owner writes it).
+
+pub mod process;
+
+pub use process::{Config, LogFormat, Pipeline};

@@ -1,0 +1,61 @@
+//! What shapes the engine's state and its forecasts.
+
+use crate::nn::Cell;
+
+/// How the interval of a stream's grid is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interval {
+    /// From the first arrivals.
+    Auto,
+    /// Milliseconds, at least 1.
+    Given(i64),
+}
+
+/// The seasons of a stream, shortest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seasons {
+    /// A day and a week where the interval allows.
+    Auto,
+    /// Milliseconds each.
+    Durations(Vec<i64>),
+    /// Steps each.
+    Steps(Vec<u32>),
+}
+
+/// The network of a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelConfig {
+    /// Kind of cell.
+    pub cell: Cell,
+    /// Hidden units of a layer (H), 1..=512.
+    pub hidden: usize,
+    /// 1..=3.
+    pub layers: usize,
+}
+
+/// One pipeline's engine. Every key but those marked shapes state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Grid.
+    pub interval: Interval,
+    /// Seasons.
+    pub seasons: Seasons,
+    /// Local time minus UTC, milliseconds: daily cycles are cut in local time.
+    pub utc_offset_ms: i64,
+    /// Masked steps run through a gap; a longer one is one step, status `stale`.
+    pub gap_max: u32,
+    /// Published horizons in steps, ascending, at least 1 (output only).
+    pub horizons: Vec<u32>,
+    /// Configured quantile levels, ascending, in (0,1), 0.5 among them.
+    pub quantiles: Vec<f64>,
+    /// Network.
+    pub model: ModelConfig,
+    /// Names of the experts that take part; empty = all.
+    pub experts: Vec<String>,
+    /// Streams a partition holds at most.
+    pub streams_max: usize,
+    /// Whether a stream publishes from its first observation on (output only).
+    pub publish_warming: bool,
+    /// Share of streams on the tape, in 0..=1, by hash of the stream (no part of state).
+    pub tape_share: f64,
+}

@@ -1,0 +1,3 @@
+//! Command line of tidecast; everything lives in the library.
+
+fn main() {}

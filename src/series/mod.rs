@@ -1,0 +1,3 @@
+//! Pure domain of a stream.
+
+pub mod observation;

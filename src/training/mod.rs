@@ -1,0 +1,5 @@
+//! TODO module doc (owner writes it)
+
+pub mod config;
+
+pub use config::Config;

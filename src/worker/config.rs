@@ -1,0 +1,48 @@
+//! How a worker batches and commits.
+
+use std::time::Duration;
+
+use crate::codec;
+use crate::engine;
+
+/// Where a partition without a committed offset starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The log's end.
+    Latest,
+    /// The log's beginning.
+    Earliest,
+}
+
+/// One pipeline as its workers see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Workers (threads, group members) of this process.
+    pub workers: usize,
+    /// Input topics.
+    pub topics: Vec<String>,
+    /// Where to begin.
+    pub start: Start,
+    /// History read with the mouth shut before the start.
+    pub warmup: Duration,
+    /// How far back state is made anew where nothing better is left.
+    pub rebuild: Duration,
+    /// Topic of the forecasts.
+    pub output_topic: String,
+    /// Topic of the dead letters.
+    pub dead_letter_topic: String,
+    /// Whether outcomes other than forecasts go to the dead-letter topic too.
+    pub dead_letter_drops: bool,
+    /// Time between commits.
+    pub commit_interval: Duration,
+    /// Records of a turn at most.
+    pub turn_records_max: usize,
+    /// Lag in records of a partition beyond which training pauses.
+    pub lag_pause_training: i64,
+    /// Decoder.
+    pub input: codec::Config,
+    /// Engine.
+    pub engine: engine::Config,
+}
