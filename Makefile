@@ -1,0 +1,67 @@
+# tidecast: the two commands of a newcomer are `make demo` and `make test`; each installs what it misses.
+#   make demo            build, then broker + simulated plant + daemon, forecasts live   (ARGS='--seconds 20')
+#   make test            every test, those against a real Apache Kafka too                (ARGS='cadence' runs the tests of that name)
+#   make lint            format, clippy, documentation, tests/it/tidy.rs
+#   make bench           benches of the parts
+#   make run             the daemon in the foreground                                     (CONFIG=my.toml)
+#   make kafka           a real Apache Kafka on 127.0.0.1:19092 to try things on          (make kafka-stop ends it)
+#   make clean           what was built
+SHELL := /bin/bash
+CONFIG ?= config/examples/plant.toml
+# Where plain jars of Apache Kafka are kept between runs.
+export TIDECAST_KAFKA_JARS ?= $(HOME)/.cache/tidecast/kafka-4.4.0
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+# $(call need,TEST,PACKAGES,WHY): installs PACKAGES, saying WHY, unless TEST succeeds.
+define need
+@$(1) >/dev/null 2>&1 || { echo "installing $(2): $(3)"; \
+  command -v apt-get >/dev/null || { echo "no apt-get here: install $(2) by hand, then run make again" >&2; exit 1; }; \
+  export DEBIAN_FRONTEND=noninteractive; \
+  $(SUDO) apt-get install -y -qq --no-install-recommends $(2) >/dev/null 2>&1 || \
+    { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends $(2) >/dev/null; }; }
+endef
+
+.PHONY: demo test lint bench run kafka kafka-stop clean tools tools-broker
+
+demo: tools
+	cargo build --release --locked
+	target/release/tidecast demo $(ARGS)
+
+test: tools tools-broker
+	cargo test --release --locked -- $(ARGS)
+
+lint: tools
+	cargo fmt --check
+	cargo clippy --release --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --no-deps --document-private-items
+	cargo test --release --locked --test it -- tidy
+
+bench: tools
+	cargo bench --locked -- $(ARGS)
+
+run: tools
+	cargo build --release --locked
+	target/release/tidecast run --config $(CONFIG)
+
+kafka: tools-broker
+	tests/kafka/broker start target/kafka 1 19092
+
+kafka-stop:
+	tests/kafka/broker stop target/kafka
+
+clean:
+	cargo clean
+
+tools:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.88 or newer (https://rustup.rs), then run make again" >&2; exit 1; }
+	$(call need,command -v cc && command -v c++,gcc g++ libc6-dev,the C compiler that builds the bundled librdkafka)
+	$(call need,command -v pkg-config,pkg-config,finds the system libraries below)
+	$(call need,pkg-config --exists openblas,libopenblas-dev,OpenBLAS: the matrix products of training)
+	$(call need,pkg-config --exists openssl,libssl-dev,OpenSSL: TLS and SCRAM of the Kafka client)
+	$(call need,pkg-config --exists libzstd,libzstd-dev,zstd: compressed Kafka batches)
+
+tools-broker:
+	$(call need,command -v java && java -version 2>&1 | grep -Eq 'version "(1[7-9]|[2-9][0-9])',default-jre-headless,Java 17 or newer: runs the real Apache Kafka of the tests)
+	$(call need,command -v mvn,maven,Maven: fetches Apache Kafka's jars)
+	$(call need,command -v kcat,kcat,the Kafka client of the tests that nobody here wrote)
+	@tests/kafka/broker fetch
