@@ -1,5 +1,13 @@
-//! TODO module doc (owner writes it)
+//! Models at rest, on `file://`; the only place that names `object_store`.
+//!
+//! [`Store`] owns one named thread with a small runtime of its own and answers blocking calls within a deadline;
+//! [`ModelStore`] lays a pipeline's versions out in it. Objects are immutable: they are put if absent, synced to disk
+//! together with their directory, and only ever deleted whole.
 
 pub mod config;
+pub mod disk;
+pub mod models;
 
 pub use config::Config;
+pub use disk::{Entry, Error, Put, Store};
+pub use models::ModelStore;
