@@ -1,0 +1,331 @@
+//! What a worker asks of the world. Kafka stands behind it in service, a simulation in tests.
+//!
+//! Every call is made on the worker's own thread and may block for as long as its implementation bounds it. Nothing
+//! here is asynchronous, and nothing calls back into the worker: a rebalance is a return value of [`Source::poll`], and
+//! the group waits until the worker has answered it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::{Model, ModelVersion, TapeChunk};
+use crate::series::observation::{NextOffset, Offset, Partition};
+use crate::worker::report::TurnReport;
+
+/// A partition of one of the pipeline's input topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionId {
+    /// Index into `worker::Config::topics`.
+    pub topic: usize,
+    /// Its number in that topic.
+    pub partition: Partition,
+}
+
+/// Headers of a received record, in order; names may repeat.
+pub trait Headers {
+    /// How many there are.
+    fn count(&self) -> usize;
+    /// Name and value of the one at `index`, which is below `count`.
+    fn get(&self, index: usize) -> (&str, Option<&[u8]>);
+}
+
+/// A received record, borrowed from the client's buffer: it lives for the length of the closure it is handed to.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    /// Where it came from.
+    pub partition: PartitionId,
+    /// Its place there.
+    pub offset: Offset,
+    /// Kafka timestamp, milliseconds since 1970.
+    pub timestamp_ms: i64,
+    /// As received.
+    pub key: Option<&'a [u8]>,
+    /// As received; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// As received.
+    pub headers: &'a dyn Headers,
+}
+
+/// What a poll brought. At most one record or one event each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Nothing within the time-out.
+    Idle,
+    /// A record was handed to the closure.
+    Record,
+    /// Everything that the partition holds now has been handed out. For readiness only: never for correctness.
+    End(PartitionId),
+    /// Partitions that the group gives; answer with [`Source::hold`].
+    Assigned(Vec<PartitionId>),
+    /// Partitions that the group takes; still ours until answered with [`Source::release`].
+    Revoked(Vec<PartitionId>),
+    /// Partitions that the group has taken already: no commit; answer with [`Source::release`].
+    Lost(Vec<PartitionId>),
+}
+
+/// The committed offset of a partition, stable (no transaction pending on it).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Which partition.
+    pub partition: PartitionId,
+    /// `None`: the coordinator knows none. Never to be read as 0.
+    pub next: Option<NextOffset>,
+    /// Empty where there is none.
+    pub metadata: String,
+}
+
+/// The ends of a partition's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Offset of the oldest record left.
+    pub start: NextOffset,
+    /// One past the newest record that a `read_committed` reader can see.
+    pub end: NextOffset,
+}
+
+/// The consuming side: a static member of the pipeline's group.
+pub trait Source {
+    /// Proof of membership, to be sent with a commit.
+    type Membership;
+
+    /// Waits at most `timeout` for one record or event. After `Assigned`, `Revoked` or `Lost` the group stands still
+    /// until it is answered, and no record is handed out before.
+    ///
+    /// # Errors
+    /// Trouble of the client: retried by polling on, except for [`Error::InstanceInUse`] and [`Error::Fatal`].
+    fn poll(&mut self, timeout: Duration, each: &mut dyn FnMut(&Record<'_>)) -> Result<Event, Error>;
+
+    /// Takes what was assigned, without reading a record from it.
+    ///
+    /// # Errors
+    /// The assignment was refused; the group will assign anew.
+    fn hold(&mut self, partitions: &[PartitionId]) -> Result<(), Error>;
+
+    /// Reads no further record from partitions that are held or running; drops what is prefetched.
+    ///
+    /// # Errors
+    /// As of the client; a call on a partition that is already paused is no error.
+    fn pause(&mut self, partitions: &[PartitionId]) -> Result<(), Error>;
+
+    /// Gives partitions back. Their state and every transaction that holds their offsets must be gone.
+    ///
+    /// # Errors
+    /// As of the client; the group goes on all the same.
+    fn release(&mut self, partitions: &[PartitionId]) -> Result<(), Error>;
+
+    /// Runs a held or paused partition from `from` on.
+    ///
+    /// # Errors
+    /// The partition stays paused; try again.
+    fn start(&mut self, partition: PartitionId, from: NextOffset) -> Result<(), Error>;
+
+    /// Committed offsets of **every** partition of a topic, whoever owns it.
+    ///
+    /// # Errors
+    /// Transient; where a transaction is pending on one of them too.
+    fn committed(&mut self, topic: usize) -> Result<Vec<Committed>, Error>;
+
+    /// Ends of a partition's log, asked from the broker.
+    ///
+    /// # Errors
+    /// Transient.
+    fn log(&mut self, partition: PartitionId) -> Result<Log, Error>;
+
+    /// The first offset whose record is at or after `timestamp_ms`; `None` where no record is.
+    ///
+    /// # Errors
+    /// Transient.
+    fn offset_at(&mut self, partition: PartitionId, timestamp_ms: i64) -> Result<Option<NextOffset>, Error>;
+
+    /// Kafka timestamp of the last record before `next`; `None` where none is left.
+    ///
+    /// # Errors
+    /// Transient.
+    fn timestamp_before(&mut self, partition: PartitionId, next: NextOffset) -> Result<Option<i64>, Error>;
+
+    /// The log's end as last heard, without asking: for lag.
+    fn end_heard(&self, partition: PartitionId) -> Option<NextOffset>;
+
+    /// Membership as of now. To be read anew for every commit.
+    ///
+    /// # Errors
+    /// [`Error::NotMember`] where the group no longer knows this member: a commit would not be fenced.
+    fn membership(&mut self) -> Result<Self::Membership, Error>;
+}
+
+/// Which topic a record is published to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// `output.topic`.
+    Forecasts,
+    /// `dead_letter.topic`.
+    DeadLetters,
+}
+
+/// A record to be published, borrowed from the worker's buffers; the sink copies it.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// Input partition: gives the partition where both topics have the same count, and takes the blame.
+    pub origin: PartitionId,
+    /// Kafka timestamp, milliseconds since 1970: that of the input record.
+    pub timestamp_ms: i64,
+    /// Null stays null.
+    pub key: Option<&'a [u8]>,
+    /// Null stays null.
+    pub value: Option<&'a [u8]>,
+    /// In order; names may repeat.
+    pub headers: &'a [(&'a str, Option<&'a [u8]>)],
+}
+
+/// An offset to be committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commit<'a> {
+    /// Which partition.
+    pub partition: PartitionId,
+    /// Every outcome below it is in the transaction.
+    pub next: NextOffset,
+    /// At most [`METADATA_BYTES_MAX`](crate::worker::METADATA_BYTES_MAX).
+    pub metadata: &'a str,
+}
+
+/// The producing side: one transactional producer.
+///
+/// Any error but those of [`Sink::connect`] means that the outcome is unknown: the worker calls [`Sink::discard`] and
+/// begins again. There is no abort: a new producer under the same id aborts what the old one left.
+pub trait Sink {
+    /// What [`Source::membership`] gives.
+    type Membership;
+
+    /// A new producer that fences the one before it and ends its transaction.
+    ///
+    /// # Errors
+    /// Transient, or [`Error::Fatal`] (a property that the client does not know).
+    fn connect(&mut self) -> Result<(), Error>;
+
+    /// Queues a record in the open transaction, beginning one where none is.
+    ///
+    /// # Errors
+    /// Not queued, or an earlier one failed.
+    fn publish(&mut self, to: Destination, record: &Outgoing<'_>) -> Result<(), Error>;
+
+    /// Puts `offsets` into the open transaction, beginning one where none is, and commits it. `Ok` only where it is
+    /// known to be committed, and every record of it delivered.
+    ///
+    /// # Errors
+    /// Unknown outcome.
+    fn commit(&mut self, offsets: &[Commit<'_>], membership: &Self::Membership) -> Result<(), Error>;
+
+    /// Drops the producer with all that it holds. Never aborts. No effect where there is none.
+    fn discard(&mut self);
+}
+
+/// The pipeline's versions of weights.
+pub trait Models {
+    /// The newest version that this process knows; does not block. There is one before a worker runs: version 1 is
+    /// stored before the first commit.
+    fn newest(&mut self) -> Arc<Model>;
+
+    /// A version that a switch log names.
+    ///
+    /// # Errors
+    /// [`Error::Transient`] where the store is away; `Ok(None)` where the version is not there.
+    fn load(&mut self, version: ModelVersion) -> Result<Option<Arc<Model>>, Error>;
+}
+
+/// The way to the trainer: bounded and one-way, with empties coming back.
+pub trait Tape {
+    /// A full chunk. `Err` gives it back where the trainer does not keep up: its rows are dropped and counted.
+    ///
+    /// # Errors
+    /// The chunk itself.
+    fn offer(&mut self, chunk: TapeChunk) -> Result<(), TapeChunk>;
+
+    /// An empty chunk to be filled again.
+    fn empty(&mut self) -> Option<TapeChunk>;
+}
+
+/// A tape that takes nothing: where nothing is trained.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoTape;
+
+impl Tape for NoTape {
+    fn offer(&mut self, chunk: TapeChunk) -> Result<(), TapeChunk> {
+        Err(chunk)
+    }
+
+    fn empty(&mut self) -> Option<TapeChunk> {
+        None
+    }
+}
+
+/// Monotonic time. It decides when to batch, commit and switch, never what.
+pub trait Clock {
+    /// Since an arbitrary start.
+    fn now(&self) -> Duration;
+}
+
+/// What a worker is doing, for a watchdog outside of it: told **before** it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// Polling, stepping, producing: ends within a second.
+    Turn,
+    /// In a blocking call of a commit.
+    Committing,
+    /// In a blocking call of a new producer.
+    Connecting,
+    /// In a blocking call of a restore.
+    Restoring,
+    /// Closing the clients.
+    Closing,
+}
+
+/// Who watches a worker: metrics, readiness, the watchdog. Called often: must not block.
+pub trait Observer {
+    /// What begins now. Each call is a sign of life.
+    fn activity(&mut self, activity: Activity);
+
+    /// A turn has ended.
+    fn turn(&mut self, report: &TurnReport<'_>);
+}
+
+/// What a port answers when it cannot.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// May pass by itself.
+    #[error("{doing}: {reason}")]
+    Transient {
+        /// What was tried.
+        doing: &'static str,
+        /// What the other side said.
+        reason: String,
+        /// The partition to blame, where it is known.
+        partition: Option<PartitionId>,
+    },
+    /// The group does not know this member any more.
+    #[error("this worker is no member of its group at the moment: {reason}")]
+    NotMember {
+        /// How that is known.
+        reason: String,
+    },
+    /// Another process joined with this worker's id.
+    #[error("`service.instance` `{instance}` is in use by another process")]
+    InstanceInUse {
+        /// `service.instance`.
+        instance: String,
+    },
+    /// Does not pass by itself.
+    #[error("{doing}: {reason}")]
+    Fatal {
+        /// What was tried.
+        doing: &'static str,
+        /// What the other side said, and the way out.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// Whether trying again makes no sense: the worker ends.
+    #[must_use]
+    pub const fn ends_worker(&self) -> bool {
+        matches!(self, Self::InstanceInUse { .. } | Self::Fatal { .. })
+    }
+}

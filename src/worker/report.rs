@@ -1,0 +1,116 @@
+//! What a worker tells its observer after each turn.
+
+use std::time::Duration;
+
+use crate::engine::ModelVersion;
+use crate::series::observation::NextOffset;
+use crate::worker::ports::PartitionId;
+
+/// Counts by what became of the observations, since the turn before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// Published.
+    pub forecast: u64,
+    /// Refused and published to the dead-letter topic, by reason code, ascending.
+    pub dead_letter: Vec<(&'static str, u64)>,
+    /// Its step was filled.
+    pub duplicate: u64,
+    /// Before the stream's newest step.
+    pub late: u64,
+    /// A null.
+    pub missing: u64,
+    /// The partition is full.
+    pub over_capacity: u64,
+    /// Warm-up history, or not ready.
+    pub muted: u64,
+}
+
+/// How far a partition is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PartitionPhase {
+    /// Its committed offset, log and models are being read; with the sentence of the last failure.
+    Waiting(Option<String>),
+    /// Reading history with the mouth shut up to the committed offset.
+    Restoring,
+    /// In service.
+    Running,
+    /// Out of service until somebody looks; with the sentence why.
+    Parked(String),
+}
+
+/// One assigned partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionReport {
+    /// Which.
+    pub id: PartitionId,
+    /// How far.
+    pub phase: PartitionPhase,
+    /// Where the next record is expected.
+    pub position: NextOffset,
+    /// What is committed.
+    pub committed: NextOffset,
+    /// The log's end as last heard.
+    pub end: Option<NextOffset>,
+    /// Before it nothing ever entered the state.
+    pub base: NextOffset,
+    /// Version that serves.
+    pub model: Option<ModelVersion>,
+    /// Streams with state.
+    pub streams: usize,
+    /// Entries of the switch log: while it is full no new version is adopted.
+    pub switches: usize,
+    /// Whether state was made anew from `rebuild` ago.
+    pub rebuilt: bool,
+    /// Records that were deleted before they were read, since the assignment.
+    pub lost: u64,
+}
+
+impl PartitionReport {
+    /// Records between the position and the log's end, as last heard.
+    #[must_use]
+    pub fn lag(&self) -> Option<i64> {
+        self.end.map(|end| (end.0 - self.position.0).max(0))
+    }
+}
+
+/// A commit that is known to have succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitReport {
+    /// From sending offsets to the answer.
+    pub latency: Duration,
+    /// Age of the oldest outcome in it: from its record's poll to the answer.
+    pub oldest: Duration,
+    /// Observations whose outcome it made visible.
+    pub observations: u64,
+}
+
+/// Since the turn before.
+#[derive(Clone, Debug)]
+pub struct TurnReport<'a> {
+    /// When it ended, by the worker's clock.
+    pub now: Duration,
+    /// How long it took, waiting for records included.
+    pub took: Duration,
+    /// Records taken.
+    pub records: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// Records that only restored state: their outcomes were published before.
+    pub replayed: u64,
+    /// What became of the others' observations.
+    pub outcomes: &'a Outcomes,
+    /// Bytes published.
+    pub bytes_published: u64,
+    /// Where this turn committed.
+    pub commit: Option<CommitReport>,
+    /// Every assigned partition, ascending.
+    pub partitions: &'a [PartitionReport],
+    /// Tape rows that the trainer did not take.
+    pub tape_rows_dropped: u64,
+    /// Versions that a log names and the store does not hold.
+    pub models_missing: u64,
+    /// Times that the worker began again (new producer, state restored), since it started.
+    pub restarts: u64,
+    /// Why it began again or what it waits for, as a sentence.
+    pub trouble: Option<&'a str>,
+}
