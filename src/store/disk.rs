@@ -1,8 +1,27 @@
 //! Blocking calls onto an object store that lives on its own thread.
 
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::store::Config;
+use bytes::Bytes;
+use futures::StreamExt as _;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
+
+use crate::store::error::{io_kind, way_out};
+use crate::store::{Config, Error, directory};
+
+/// Requests waiting at most; the next caller is told [`Error::Busy`]. Model files are few: one per publish interval
+/// and pipeline, so more than this means that the disk hangs.
+const QUEUED_MAX: usize = 64;
+/// A network of 3 layers of 512 units has some 20 MB; ten times that is no file of ours.
+const OBJECT_BYTES_MAX: u64 = 256 << 20;
+/// Versions are pruned to 64 and what is protected; beyond this a directory is not ours.
+const LISTED_MAX: usize = 100_000;
+/// Seconds on a healthy disk are milliseconds; a spun-down or remote one may take a few.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What became of a put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,62 +41,248 @@ pub struct Entry {
     pub size: u64,
 }
 
-/// Why the store did not do it.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Signature first.
-    #[error("unimplemented")]
-    Todo,
+enum Call {
+    Put(Path, Bytes),
+    Get(Path),
+    List(Path),
+    Delete(Path),
 }
 
-/// An object store behind one thread. Cheap to share in an `Arc`.
+enum Answer {
+    Put(Put),
+    Get(Option<Vec<u8>>),
+    List(Vec<Entry>),
+    Deleted,
+}
+
+struct Request {
+    call: Call,
+    reply: SyncSender<Result<Answer, Error>>,
+}
+
+/// An object store behind one thread; share it in an `Arc`. Dropping it ends the thread after the request in hand.
 #[derive(Debug)]
-pub struct Store {}
+pub struct Store {
+    url: String,
+    deadline: Duration,
+    /// Invariant: `Some` until drop.
+    requests: Option<SyncSender<Request>>,
+    thread: Option<JoinHandle<()>>,
+}
 
 impl Store {
-    /// Opens the store, makes its directory, and removes temporaries that a crash left.
+    /// Opens the store, makes its directory, proves that it can be written, and removes temporaries that a crash left.
     ///
     /// # Errors
     /// The URL is not a `file://` one, or its directory cannot be made or written.
-    pub fn open(_config: &Config) -> Result<Self, Error> {
-        Err(Error::Todo)
+    pub fn open(config: &Config) -> Result<Self, Error> {
+        let url = config.url.clone();
+        let root = directory::path_of(&url)?;
+        let (requests, queue) = sync_channel(QUEUED_MAX);
+        let (ready, opened) = sync_channel(1);
+        let thread = std::thread::Builder::new()
+            .name("store".into())
+            .spawn({
+                let url = url.clone();
+                move || serve(&url, &root, &ready, &queue)
+            })
+            .map_err(|source| Error::Disk {
+                url: url.clone(),
+                path: "the store's thread".into(),
+                action: "start",
+                way_out: "raise the limit of threads (`TasksMax=`)",
+                source: source.into(),
+            })?;
+        let store = Self { url, deadline: DEADLINE, requests: Some(requests), thread: Some(thread) };
+        match opened.recv_timeout(store.deadline) {
+            Ok(Ok(())) => Ok(store),
+            Ok(Err(error)) => Err(error),
+            Err(error) => Err(store.silence(error, "/")),
+        }
     }
 
-    /// Gives up on a call after `deadline` (default 10 s).
+    /// Gives up on a call after `deadline` (10 s unless told).
     #[must_use]
-    pub fn with_deadline(self, _deadline: Duration) -> Self {
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
         self
     }
 
-    /// Writes an object unless one of that path is there.
+    /// As configured.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Writes an object unless one of that path is there; synced with its directory before it answers.
     ///
     /// # Errors
     /// The disk's, too large, the deadline.
-    pub fn put_if_absent(&self, _path: &str, _bytes: Vec<u8>) -> Result<Put, Error> {
-        Err(Error::Todo)
+    pub fn put_if_absent(&self, path: &str, bytes: Vec<u8>) -> Result<Put, Error> {
+        let size = bytes.len() as u64;
+        if size > OBJECT_BYTES_MAX {
+            return Err(Error::TooLarge { path: path.into(), bytes: size, max: OBJECT_BYTES_MAX });
+        }
+        match self.ask(Call::Put(parse(path)?, bytes.into()), path)? {
+            Answer::Put(put) => Ok(put),
+            _ => unreachable!("a put is answered by a put"),
+        }
     }
 
     /// An object's bytes; `None` where there is none.
     ///
     /// # Errors
     /// The disk's, too large, the deadline.
-    pub fn get(&self, _path: &str) -> Result<Option<Vec<u8>>, Error> {
-        Err(Error::Todo)
+    pub fn get(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
+        match self.ask(Call::Get(parse(path)?), path)? {
+            Answer::Get(bytes) => Ok(bytes),
+            _ => unreachable!("a get is answered by a get"),
+        }
     }
 
-    /// The objects under `prefix`, ascending by path.
+    /// The objects under `prefix` (a directory), ascending by path.
     ///
     /// # Errors
     /// The disk's, too many, the deadline.
-    pub fn list(&self, _prefix: &str) -> Result<Vec<Entry>, Error> {
-        Err(Error::Todo)
+    pub fn list(&self, prefix: &str) -> Result<Vec<Entry>, Error> {
+        match self.ask(Call::List(parse(prefix)?), prefix)? {
+            Answer::List(entries) => Ok(entries),
+            _ => unreachable!("a list is answered by a list"),
+        }
     }
 
     /// Deletes an object; one that is not there is fine.
     ///
     /// # Errors
     /// The disk's, the deadline.
-    pub fn delete(&self, _path: &str) -> Result<(), Error> {
-        Err(Error::Todo)
+    pub fn delete(&self, path: &str) -> Result<(), Error> {
+        self.ask(Call::Delete(parse(path)?), path).map(|_| ())
     }
+
+    fn ask(&self, call: Call, path: &str) -> Result<Answer, Error> {
+        let requests = self.requests.as_ref().expect("the sender lives until drop");
+        let (reply, answer) = sync_channel(1);
+        match requests.try_send(Request { call, reply }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                return Err(Error::Busy { url: self.url.clone(), queued: QUEUED_MAX });
+            }
+            Err(TrySendError::Disconnected(_)) => return Err(Error::Stopped { url: self.url.clone() }),
+        }
+        match answer.recv_timeout(self.deadline) {
+            Ok(answer) => answer,
+            Err(error) => Err(self.silence(error, path)),
+        }
+    }
+
+    fn silence(&self, error: RecvTimeoutError, path: &str) -> Error {
+        let url = self.url.clone();
+        match error {
+            RecvTimeoutError::Timeout => Error::Deadline { url, path: path.into(), deadline: self.deadline },
+            RecvTimeoutError::Disconnected => Error::Stopped { url },
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there was told to every caller as `Stopped`; a second one while dropping would abort.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn parse(path: &str) -> Result<Path, Error> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    match Path::parse(path) {
+        Ok(parsed) if path.chars().all(plain) => Ok(parsed),
+        _ => Err(Error::Path { path: path.into() }),
+    }
+}
+
+/// The thread: one request after the other, so that a hanging disk holds one thread and not many.
+fn serve(url: &str, root: &std::path::Path, ready: &SyncSender<Result<(), Error>>, queue: &Receiver<Request>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .max_blocking_threads(1)
+        .thread_name("store-disk")
+        .build();
+    let opened = directory::prepare(url, root).and_then(|()| {
+        let runtime = runtime.map_err(|e| directory::failed(url, root, "serve", e))?;
+        Ok((runtime, open_files(url, root)?))
+    });
+    let (runtime, files) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            let _ = ready.send(Err(error)); // the opener may have given up waiting
+            return;
+        }
+    };
+    let _ = ready.send(Ok(()));
+    while let Ok(Request { call, reply }) = queue.recv() {
+        let _ = reply.send(runtime.block_on(answer(url, &files, call))); // as above
+    }
+    runtime.shutdown_timeout(Duration::from_secs(1));
+}
+
+pub(super) fn open_files(url: &str, root: &std::path::Path) -> Result<LocalFileSystem, Error> {
+    let files = LocalFileSystem::new_with_prefix(root).map_err(|e| failed(url, "/", "open", e))?;
+    Ok(files.with_fsync(true))
+}
+
+async fn answer(url: &str, files: &LocalFileSystem, call: Call) -> Result<Answer, Error> {
+    match call {
+        Call::Put(path, bytes) => {
+            match files.put_opts(&path, PutPayload::from_bytes(bytes), PutMode::Create.into()).await {
+                Ok(_) => Ok(Answer::Put(Put::Stored)),
+                Err(object_store::Error::AlreadyExists { .. }) => Ok(Answer::Put(Put::Exists)),
+                Err(error) => Err(failed(url, path.as_ref(), "write", error)),
+            }
+        }
+        Call::Get(path) => read(url, files, &path).await.map(Answer::Get),
+        Call::List(prefix) => list(url, files, &prefix).await.map(Answer::List),
+        Call::Delete(path) => match files.delete(&path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(Answer::Deleted),
+            Err(error) => Err(failed(url, path.as_ref(), "delete", error)),
+        },
+    }
+}
+
+async fn read(url: &str, files: &LocalFileSystem, path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let found = match files.get(path).await {
+        Ok(found) => found,
+        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(failed(url, path.as_ref(), "read", error)),
+    };
+    let bytes = found.meta.size;
+    if bytes > OBJECT_BYTES_MAX {
+        return Err(Error::TooLarge { path: path.to_string(), bytes, max: OBJECT_BYTES_MAX });
+    }
+    let read = found.bytes().await.map_err(|e| failed(url, path.as_ref(), "read", e))?;
+    Ok(Some(read.into()))
+}
+
+async fn list(url: &str, files: &LocalFileSystem, prefix: &Path) -> Result<Vec<Entry>, Error> {
+    let mut found = files.list(Some(prefix));
+    let mut entries = Vec::new();
+    while let Some(next) = found.next().await {
+        let meta = match next {
+            Ok(meta) => meta,
+            Err(object_store::Error::NotFound { .. }) => continue, // deleted while it was listed
+            Err(error) => return Err(failed(url, prefix.as_ref(), "list", error)),
+        };
+        if entries.len() == LISTED_MAX {
+            return Err(Error::TooMany { prefix: prefix.to_string(), max: LISTED_MAX });
+        }
+        entries.push(Entry { path: meta.location.to_string(), size: meta.size });
+    }
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(entries)
+}
+
+fn failed(url: &str, path: &str, action: &'static str, source: object_store::Error) -> Error {
+    let way_out = way_out(io_kind(&source));
+    Error::Disk { url: url.into(), path: path.into(), action, way_out, source: source.into() }
 }

@@ -5,9 +5,15 @@
 //! together with their directory, and only ever deleted whole.
 
 pub mod config;
+mod directory;
 pub mod disk;
+pub mod error;
 pub mod models;
 
 pub use config::Config;
-pub use disk::{Entry, Error, Put, Store};
+pub use disk::{Entry, Put, Store};
+pub use error::Error;
 pub use models::ModelStore;
+
+#[cfg(test)]
+mod tests;

@@ -6,31 +6,55 @@ use std::sync::Arc;
 use crate::engine::{Model, ModelVersion};
 use crate::store::{Error, Put, Store};
 
+/// Versions that stay whether or not somebody names them: at one per 30 s half an hour to roll back in by hand.
+const KEPT: usize = 64;
+const SUFFIX: &str = ".safetensors";
+
 /// The model files of one pipeline: `<group>/<pipeline>/models/<version:08>.safetensors`.
 #[derive(Clone, Debug)]
-pub struct ModelStore {}
+pub struct ModelStore {
+    store: Arc<Store>,
+    /// `<group>/<pipeline>/models`.
+    directory: String,
+}
 
 impl ModelStore {
     /// Over `store`; names match `[a-z0-9-]+`.
     #[must_use]
-    pub fn new(_store: Arc<Store>, _group: &str, _pipeline: &str) -> Self {
-        Self {}
+    pub fn new(store: Arc<Store>, group: &str, pipeline: &str) -> Self {
+        Self { store, directory: format!("{group}/{pipeline}/models") }
     }
 
-    /// Versions that are there, ascending.
+    /// Path of a version from the store's root.
+    #[must_use]
+    pub fn path(&self, version: ModelVersion) -> String {
+        format!("{}/{:08}{SUFFIX}", self.directory, version.0)
+    }
+
+    /// Versions that are there, ascending; other files in the directory are passed over.
     ///
     /// # Errors
     /// The store's.
     pub fn list(&self) -> Result<Vec<ModelVersion>, Error> {
-        Err(Error::Todo)
+        let entries = self.store.list(&self.directory)?;
+        let mut versions: Vec<_> = entries.iter().filter_map(|entry| self.version_of(&entry.path)).collect();
+        versions.sort_unstable(); // by number: names are in that order up to 8 digits only
+        Ok(versions)
     }
 
     /// One version; `None` where its file is missing.
     ///
     /// # Errors
-    /// The store's; a file that cannot be read as that version.
-    pub fn load(&self, _version: ModelVersion) -> Result<Option<Model>, Error> {
-        Err(Error::Todo)
+    /// The store's; [`Error::Model`] for a file that cannot be read as that version.
+    pub fn load(&self, version: ModelVersion) -> Result<Option<Model>, Error> {
+        let path = self.path(version);
+        let Some(bytes) = self.store.get(&path)? else { return Ok(None) };
+        let refuse = |reason: String| Error::Model { path: path.clone(), reason };
+        let model = Model::from_bytes(&bytes).map_err(|error| refuse(chain(&error)))?;
+        if model.version != version {
+            return Err(refuse(format!("its header names version `{}`", model.version.0)));
+        }
+        Ok(Some(model))
     }
 
     /// The newest version; `None` where there is none.
@@ -38,22 +62,49 @@ impl ModelStore {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn newest(&self) -> Result<Option<Model>, Error> {
-        Err(Error::Todo)
+        match self.list()?.last() {
+            Some(&version) => self.load(version),
+            None => Ok(None),
+        }
     }
 
     /// Stores a version unless it is there: of two trainers one wins.
     ///
     /// # Errors
-    /// The store's.
-    pub fn put(&self, _model: &Model) -> Result<Put, Error> {
-        Err(Error::Todo)
+    /// The store's. After [`Error::Deadline`] the version may be there: load it before going on.
+    pub fn put(&self, model: &Model) -> Result<Put, Error> {
+        self.store.put_if_absent(&self.path(model.version), model.to_bytes())
     }
 
     /// Deletes versions beyond the newest 64 that are not in `protected`; returns them.
     ///
     /// # Errors
     /// The store's.
-    pub fn prune(&self, _protected: &BTreeSet<ModelVersion>) -> Result<Vec<ModelVersion>, Error> {
-        Err(Error::Todo)
+    pub fn prune(&self, protected: &BTreeSet<ModelVersion>) -> Result<Vec<ModelVersion>, Error> {
+        let versions = self.list()?;
+        let old = &versions[..versions.len().saturating_sub(KEPT)];
+        let doomed: Vec<_> = old.iter().copied().filter(|version| !protected.contains(version)).collect();
+        for &version in &doomed {
+            self.store.delete(&self.path(version))?;
+        }
+        Ok(doomed)
     }
+
+    fn version_of(&self, path: &str) -> Option<ModelVersion> {
+        let name = path.strip_prefix(&self.directory)?.strip_prefix('/')?;
+        let version = name.strip_suffix(SUFFIX)?.parse().ok().map(ModelVersion)?;
+        // One name per version: `1.safetensors` is not version 1.
+        (self.path(version) == path).then_some(version)
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
 }

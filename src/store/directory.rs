@@ -1,0 +1,92 @@
+//! The directory behind `file://`: made, proven writable, swept of what a crash left.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::store::Error;
+use crate::store::error::way_out;
+
+/// Writers of a shared store finish within their deadline of seconds; what is this old has no writer any more.
+const ABANDONED_AFTER: Duration = Duration::from_secs(600);
+/// `<group>/<pipeline>/snapshots/<topic>/<partition>/<file>` and one to spare.
+const DEPTH_MAX: usize = 8;
+
+/// The absolute path that a `file://` URL names.
+pub(super) fn path_of(url: &str) -> Result<PathBuf, Error> {
+    let refuse = |reason| Err(Error::Url { url: url.into(), reason });
+    let Some(path) = url.strip_prefix("file://") else {
+        return refuse("is not on `file://`, the only kind this version serves");
+    };
+    if !path.starts_with('/') {
+        return refuse("names a host or a relative path");
+    }
+    if path.contains(['?', '#', '%', '\0']) {
+        return refuse("holds a `?`, `#`, `%` or NUL");
+    }
+    if path.split('/').any(|part| part == "..") {
+        return refuse("holds a `..`");
+    }
+    Ok(PathBuf::from(path))
+}
+
+/// Makes the directory, writes and removes a probe, and removes abandoned temporaries.
+pub(super) fn prepare(url: &str, root: &Path) -> Result<(), Error> {
+    fs::create_dir_all(root).map_err(|e| failed(url, root, "create", e))?;
+    let probe = root.join(format!("probe#{}", std::process::id()));
+    let now = write_probe(&probe).map_err(|e| failed(url, root, "write to", e))?;
+    sweep(root, now, DEPTH_MAX).map_err(|e| failed(url, root, "sweep", e))
+}
+
+/// The file system's own time: files are compared with it, whatever the clocks of other hosts say.
+fn write_probe(probe: &Path) -> io::Result<SystemTime> {
+    let mut file = fs::File::create(probe)?;
+    file.write_all(b"tidecast")?;
+    file.sync_all()?;
+    let now = file.metadata()?.modified()?;
+    fs::remove_file(probe).or_else(fine_if_gone)?; // a process of the same number in another container was faster
+    Ok(now)
+}
+
+fn sweep(directory: &Path, now: SystemTime, depth: usize) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() && depth > 0 {
+            sweep(&entry.path(), now, depth - 1)?;
+        }
+        if kind.is_file() && is_temporary(&entry.file_name().to_string_lossy()) {
+            remove_abandoned(&entry.path(), now)?;
+        }
+    }
+    Ok(())
+}
+
+/// Names that `object_store` stages uploads under: `<name>#<digits>`.
+fn is_temporary(name: &str) -> bool {
+    name.rsplit_once('#').is_some_and(|(stem, number)| {
+        !stem.is_empty() && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+    })
+}
+
+fn remove_abandoned(file: &Path, now: SystemTime) -> io::Result<()> {
+    let written = match fs::metadata(file).and_then(|m| m.modified()) {
+        Ok(written) => written,
+        Err(error) => return fine_if_gone(error), // its writer has just finished
+    };
+    // From the future (a clock was set back): its writer may be alive.
+    if now.duration_since(written).is_ok_and(|age| age >= ABANDONED_AFTER) {
+        return fs::remove_file(file).or_else(fine_if_gone);
+    }
+    Ok(())
+}
+
+fn fine_if_gone(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+pub(super) fn failed(url: &str, path: &Path, action: &'static str, source: io::Error) -> Error {
+    let way_out = way_out(source.kind());
+    Error::Disk { url: url.into(), path: path.display().to_string(), action, way_out, source: source.into() }
+}
