@@ -1,10 +1,45 @@
 //! The pure state machine of a partition: observations in, forecasts out.
+//!
+//! ```text
+//! Engine (one per worker: config, scratch, output buffers, tape)
+//! PartitionState (one per partition: model, index id -> slot, slab of fixed rows, batch, statistics)
+//!
+//! engine.admit(state, observation)*  ->  engine.step(state)  ->  one outcome per observation, in order
+//! ```
+//!
+//! A step takes the admitted observations in waves: each stream at most once per wave, so that a wave is one dense
+//! product for the network and a stream's order is kept. What a row computes does not depend on the wave it was in.
+//!
+//! No clock, no IO, no randomness; after warm-up nothing is allocated per observation.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::float_cmp,
+    reason = "f32 kernels over bounded sizes; exact comparisons are with zero, with NaN masks and in ties"
+)]
 
 pub mod config;
+pub mod error;
+pub mod features;
 pub mod forecast;
+pub mod model;
+pub mod partition;
+pub mod plan;
+pub mod row;
+pub mod stats;
+pub mod step;
+pub mod tape;
 
 pub use config::Config;
+pub use error::Error;
 pub use forecast::{Anomaly, Forecast, Judged, Outcome, Status};
+pub use model::{Model, Origin};
+pub use partition::{PartitionState, StreamView};
+pub use plan::{HorizonPlan, shape};
+pub use row::{FieldSize, row_table};
+pub use stats::{OutcomeCounts, PartitionStats, Skill};
+pub use step::{Engine, Outcomes};
+pub use tape::{TapeBuffer, TapeChunk, TapeDims, TapeRow};
 
 /// Version of a pipeline's weights, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
