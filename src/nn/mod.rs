@@ -1,15 +1,53 @@
-//! Pure numerics of the network.
+//! Pure numerics of the network: a recurrent encoder, a quantile head per scored horizon, their training and serving.
 //!
-//! Letters, everywhere: T time, B batch, D inputs, H hidden, L layers, G gates (elman 1, gru 3, lstm 4), K horizons,
-//! S skip inputs, M head units, Q quantiles. Row-major, sequences time-major (T,B,·).
+//! # Letters
+//! The one table; every array names its shape by these. Row-major, sequences time-major.
+//!
+//! | letter | means | letter | means |
+//! |---|---|---|---|
+//! | T | time steps of a segment | K | scored horizons |
+//! | B | batch rows | S | skip inputs of a horizon |
+//! | D | inputs of the encoder | M | ReLU units of a head |
+//! | H | hidden units | Q | quantile levels |
+//! | L | layers | R | rows of a flattened sequence, T·B |
+//! | G | gates (elman 1, gru 3, lstm 4) | P | panels of 16 outputs |
+//!
+//! # Parts
+//! ```text
+//! inputs (T,B,D) -> encoder -> h (T,B,H) --+-> head k -> quantiles (T,B,K,Q) -> loss
+//!                 state (B,state_len)      |
+//! skips (T,B,K,S) -------------------------+
+//! ```
+//! - Serving: [`Network`] steps rows with carried state through [`kernel`]; the bits of a row do not depend on its batch.
+//! - Training: [`Bptt`] runs the same equations over (T,B,·) with OpenBLAS products ([`blas`]); [`Adam`], [`Ema`] and
+//!   [`clip_global_norm`] move the weights.
+//! - [`Params`] is one flat arena under `PyTorch`'s names and gate order; [`safetensors`] writes and reads it.
+//!
+//! # Where other encoders go
+//! Everything after the encoder sees only h (T,B,H). Training knows an encoder by the trait [`encoder::Encoder`]
+//! (forward, outputs, backward, state after), and [`encoder::Recurrent`] is its only implementation so far. A new
+//! recurrent cell is a file in `cells/` (gate count, forward, backward) and an arm of [`Cell`]. A bidirectional
+//! encoder (training and re-warming only: it cannot be stepped), a feed-forward window, a causal convolution (state =
+//! its last inputs) or attention over a bounded cache (state = the cache) is a file beside `encoder/recurrent.rs`
+//! with its own tensors in [`Shape`]'s layout and its own arm in [`Network::step`].
 
-/// Kind of recurrent cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cell {
-    /// h' = tanh(W x + U h + b) (Elman 1990).
-    Elman,
-    /// Long short-term memory (Hochreiter and Schmidhuber 1997, with forget gate).
-    Lstm,
-    /// Gated recurrent unit (Cho et al. 2014, PyTorch's form).
-    Gru,
-}
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::float_cmp,
+    reason = "numerics in f32: counts are far below 2^24, and bitwise equality is what is meant where floats are compared"
+)]
+
+mod batch;
+mod bptt;
+mod network;
+mod optimizer;
+mod params;
+pub mod safetensors;
+mod shape;
+
+pub use batch::{Batch, Loss};
+pub use bptt::Bptt;
+pub use network::{Network, Scratch};
+pub use optimizer::{Adam, Ema, NonFinite, clip_global_norm};
+pub use params::Params;
+pub use shape::{Cell, Shape};
