@@ -1,0 +1,94 @@
+//! The newest values of a stream, in a ring of fixed capacity.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::series::Rebase;
+
+/// Capacity of the accurate row (RECIPE §7): seasons up to 146 steps are read from it.
+pub const CAPACITY: usize = 320;
+
+/// Cursor of a ring whose values lie in a slice (R) beside it. Zeroed = empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Ring {
+    /// Where the next value goes.
+    head: u32,
+    /// Values held, at most R.
+    filled: u32,
+}
+
+impl Ring {
+    /// Values held.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.filled as usize
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.filled == 0
+    }
+
+    /// Appends the value of one step (a missing one is carried forward by the caller). `values` is value-like (R).
+    pub fn push(&mut self, values: &mut [f32], x: f32) {
+        values[self.head as usize] = x;
+        let capacity = values.len() as u32;
+        self.head = (self.head + 1) % capacity;
+        self.filled = (self.filled + 1).min(capacity);
+    }
+
+    /// The value `lag` steps before the newest (0 = the newest), where it is held.
+    #[must_use]
+    pub fn at(&self, values: &[f32], lag: usize) -> Option<f32> {
+        if lag >= self.filled as usize {
+            return None;
+        }
+        let index = self.head as usize + values.len() - 1 - lag;
+        Some(values[index % values.len()])
+    }
+
+    /// Appends `steps` empty steps, of which only the newest R matter: `fill(i)` gives the value of step i of 0..steps.
+    pub fn advance(&mut self, values: &mut [f32], steps: u64, mut fill: impl FnMut(u64) -> f32) {
+        let kept = steps.min(values.len() as u64);
+        for step in steps - kept..steps {
+            self.push(values, fill(step));
+        }
+    }
+
+    /// Re-bases the values held.
+    pub fn rebase(&self, values: &mut [f32], by: Rebase) {
+        // Not yet written slots are zeros that nobody reads: moving them too is harmless and has no branch.
+        for x in values {
+            *x = by.value(*x);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ring_gives_lags_and_forgets_beyond_its_capacity() {
+        let (mut ring, mut values) = (Ring::zeroed(), [0.0; 5]);
+        assert_eq!(ring.at(&values, 0), None);
+        for x in 0..8u8 {
+            ring.push(&mut values, f32::from(x));
+        }
+        assert_eq!(ring.at(&values, 0), Some(7.0));
+        assert_eq!(ring.at(&values, 4), Some(3.0));
+        assert_eq!(ring.at(&values, 5), None);
+        ring.advance(&mut values, 1_000_000_000_002, |step| (step % 10) as f32);
+        assert_eq!(ring.at(&values, 0), Some(1.0));
+        assert_eq!(ring.at(&values, 4), Some(7.0));
+        ring.rebase(
+            &mut values,
+            Rebase {
+                shift: 1.0,
+                ratio: 2.0,
+            },
+        );
+        assert_eq!(ring.at(&values, 4), Some(12.0));
+    }
+}
