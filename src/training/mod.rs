@@ -23,9 +23,16 @@
 )]
 
 pub mod config;
+mod gate;
+mod learner;
 pub mod report;
+mod schedule;
+mod tape;
 pub mod trainer;
 
 pub use config::Config;
-pub use report::{Offer, Stats, Step};
+pub use report::{Offer, Reason, Stats, Step};
 pub use trainer::Trainer;
+
+#[cfg(test)]
+mod tests;

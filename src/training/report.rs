@@ -39,6 +39,25 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    /// As `made` in the model's metadata.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Update => "online",
+            Self::Rollback { .. } => "rollback",
+        }
+    }
+
+    /// The version whose weights it was made from.
+    pub(crate) const fn parent(self, served: ModelVersion) -> ModelVersion {
+        match self {
+            Self::Update => served,
+            Self::Rollback { to } => to,
+        }
+    }
+}
+
 /// Weights that passed the gate, as the version after the served one.
 #[derive(Clone, Debug)]
 pub struct Offer {

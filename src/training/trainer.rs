@@ -2,56 +2,364 @@
 
 use std::sync::Arc;
 
-use crate::engine::{Model, TapeChunk};
-use crate::training::{Config, Offer, Stats, Step};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_pcg::Pcg64Mcg;
 
-/// Learns one pipeline's weights.
+use crate::engine::{Model, ModelVersion, Origin, TapeChunk, TapeDims};
+use crate::nn::{Batch, Params, Shape};
+use crate::training::gate::{BATCHES_MIN, Pair, Verdict, Window};
+use crate::training::learner::{Learned, Learner};
+use crate::training::schedule::Schedule;
+use crate::training::tape::{Layout, Segment, Tape};
+use crate::training::{Config, Offer, Reason, Stats, Step};
+
+/// An online update is at least this many mini-batches away from the version before it (RECIPE §8).
+const BATCHES_PER_UPDATE: u64 = 12;
+/// The gradient by lag costs a mini-batch; it changes slowly.
+const LAG_EVERY: u64 = 64;
+
+/// Learns one pipeline's weights. The module's text says how it is driven.
 #[derive(Debug)]
-pub struct Trainer {}
+pub struct Trainer {
+    config: Config,
+    rng: Pcg64Mcg,
+    tape: Tape,
+    schedule: Schedule,
+    learner: Learner,
+    /// What the gate holds to be served.
+    served: Arc<Model>,
+    /// The best version before it, as far as fresh rows told.
+    ancestor: Option<Arc<Model>>,
+    /// The averaged weights as they were last scored: what an update offers.
+    candidate: Params,
+    /// candidate − served, since the newest version.
+    update: Window,
+    /// served − ancestor, since the newest version.
+    regret: Window,
+    /// Mini-batches trained since the newest version or reset.
+    batches_since: u64,
+    /// What was offered and not yet answered.
+    offered: Option<(ModelVersion, Reason)>,
+    decided_ms: Option<i64>,
+    batch: Batch,
+    segments: Vec<Segment>,
+    stats: Stats,
+    #[cfg(test)]
+    is_gate_open: bool,
+}
 
 impl Trainer {
-    /// Starts from `model`, the newest version.
-    ///
-    /// `horizons` (K) are the steps ahead that the network is scored at, ascending.
+    /// Starts from `model`, the newest version. `horizons` (K) are the steps ahead that the network is scored at,
+    /// ascending.
     ///
     /// # Panics
     /// If `horizons` does not have K entries, or `chunk` or `batch` is 0.
     #[must_use]
-    pub fn new(_config: Config, _horizons: &[u32], _model: Arc<Model>, _seed: u64) -> Self {
-        unimplemented!("signature first")
+    pub fn new(config: Config, horizons: &[u32], model: Arc<Model>, seed: u64) -> Self {
+        assert!(config.chunk > 0 && config.batch > 0, "a mini-batch has rows");
+        let shape = model.params.shape();
+        assert_eq!(shape.horizons, horizons.len(), "K horizons");
+        let layout = Layout::new(dims(shape), config.chunk, horizons);
+        Self {
+            rng: Pcg64Mcg::seed_from_u64(seed),
+            tape: Tape::new(layout, config.tape_bytes),
+            schedule: Schedule::new(&config, model.version > ModelVersion(1)),
+            learner: Learner::new(&model.params, config.chunk, config.batch),
+            ancestor: None,
+            candidate: model.params.clone(),
+            update: Window::default(),
+            regret: Window::default(),
+            batches_since: 0,
+            offered: None,
+            decided_ms: None,
+            batch: Batch::default(),
+            segments: Vec::with_capacity(config.batch),
+            stats: Stats {
+                loss: f64::NAN,
+                ..Stats::default()
+            },
+            served: model,
+            config,
+            #[cfg(test)]
+            is_gate_open: false,
+        }
     }
 
-    /// Takes the rows of `chunk` onto the tape and returns it empty.
-    pub fn absorb(&mut self, _chunk: TapeChunk) -> TapeChunk {
-        unimplemented!("signature first")
+    /// Takes the rows of `chunk` onto the tape and returns it empty. A chunk of other widths (served by a version of
+    /// another shape) is refused and counted.
+    pub fn absorb(&mut self, mut chunk: TapeChunk) -> TapeChunk {
+        let taken = self.tape.absorb(&chunk);
+        self.schedule.earn(taken, self.tape.rows());
+        chunk.clear();
+        chunk
     }
 
-    /// Scores or trains one mini-batch at most.
+    /// Scores or trains one mini-batch at most. Costs up to three forward passes or one training step.
     pub fn work(&mut self) -> Step {
-        unimplemented!("signature first")
+        let fresh = self.tape.fresh();
+        if fresh > 0 && self.is_untrained() {
+            self.tape.pass_fresh();
+        } else if fresh > 0 && fresh >= self.config.batch.min(self.tape.streams()) {
+            return self.score();
+        }
+        // Fewer rows than a mini-batch would be drawn over and over before anything could be tested on new ones.
+        let rows_min = self.config.chunk * self.config.batch;
+        if !self.schedule.is_due() || self.tape.material_rows() < rows_min {
+            return Step::Idle;
+        }
+        self.train()
     }
 
-    /// Weights that pass the gate, at most once per publish interval; `now_ms` is any clock that never goes back.
+    /// Nothing to compare: the trained weights are the served ones and there is no ancestor.
+    fn is_untrained(&self) -> bool {
+        self.batches_since == 0 && self.ancestor.is_none()
+    }
+
+    fn score(&mut self) -> Step {
+        self.tape.take_fresh(self.config.batch, &mut self.segments);
+        self.tape.fill(&self.segments, &mut self.batch);
+        self.learner.copy_average(&mut self.candidate);
+        let (mut served, mut other) = (Vec::new(), Vec::new());
+        let weight = self.learner.score(&self.served.params, &self.batch, &mut served);
+        if weight > 0.0 {
+            self.learner.score(&self.candidate, &self.batch, &mut other);
+            Pair::of(&other, &served)
+                .into_iter()
+                .for_each(|pair| self.update.push(pair));
+            if let Some(ancestor) = &self.ancestor {
+                self.learner.score(&ancestor.params, &self.batch, &mut other);
+                Pair::of(&served, &other)
+                    .into_iter()
+                    .for_each(|pair| self.regret.push(pair));
+            }
+        }
+        Step::Scored { rows: self.rows() }
+    }
+
+    fn train(&mut self) -> Step {
+        self.tape
+            .sample(&mut self.rng, self.config.batch, &mut self.segments);
+        self.tape.fill(&self.segments, &mut self.batch);
+        self.schedule.pay();
+        if self.stats.batches.is_multiple_of(LAG_EVERY) {
+            self.measure_lags();
+        }
+        let seed = self.rng.random();
+        let step = match self
+            .learner
+            .step(&self.batch, self.schedule.learning_rate(), seed)
+        {
+            Learned::Nothing => Step::Idle,
+            Learned::NonFinite => {
+                self.stats.non_finite += 1;
+                Step::NonFinite
+            }
+            Learned::Moved { loss, gradient_norm } => {
+                self.schedule.trained();
+                self.batches_since += 1;
+                self.stats.batches += 1;
+                self.stats.rows_trained += self.rows() as u64;
+                self.stats.loss = loss;
+                self.stats.gradient_norm = gradient_norm;
+                Step::Trained {
+                    loss,
+                    gradient_norm,
+                    rows: self.rows(),
+                }
+            }
+        };
+        if self.learner.is_lost() {
+            self.reset();
+        }
+        step
+    }
+
+    fn rows(&self) -> usize {
+        self.segments.iter().map(Segment::rows).sum()
+    }
+
+    fn measure_lags(&mut self) {
+        let norms = self.learner.gradient_norm_by_lag(&self.batch);
+        let last = norms.len().saturating_sub(1);
+        let mut lags: Vec<usize> = [0, 1, 2, 4, 8, 16, 32, 64, 128]
+            .into_iter()
+            .filter(|lag| *lag < last)
+            .collect();
+        lags.push(last);
+        self.stats.gradient_norm_by_lag = lags.into_iter().map(|lag| (lag, norms[lag])).collect();
+    }
+
+    /// Sets the trained weights back to the served ones.
+    fn reset(&mut self) {
+        self.stats.resets += 1;
+        self.start_from_served();
+    }
+
+    fn start_from_served(&mut self) {
+        self.learner.reset(&self.served.params);
+        self.schedule.zeroed();
+        self.candidate = self.served.params.clone();
+        self.update.clear();
+        self.batches_since = 0;
+    }
+
+    /// Weights that pass the gate; decides at most once per publish interval. `now_ms` is any clock that never goes
+    /// back.
     ///
     /// The caller stores the model and answers with [`published`](Self::published) or [`adopt`](Self::adopt); without
-    /// an answer (the store is away) nothing has changed and the next interval offers again.
-    pub fn offer(&mut self, _now_ms: i64) -> Option<Offer> {
-        unimplemented!("signature first")
+    /// an answer (the store is away) nothing has changed and a later interval offers again.
+    pub fn offer(&mut self, now_ms: i64) -> Option<Offer> {
+        let interval_ms = i64::try_from(self.config.publish_interval.as_millis()).unwrap_or(i64::MAX);
+        if self
+            .decided_ms
+            .is_some_and(|at| now_ms.saturating_sub(at) < interval_ms)
+        {
+            return None;
+        }
+        let is_update_due = self.batches_since >= BATCHES_PER_UPDATE && self.update.len() >= BATCHES_MIN;
+        let (reason, params) = if let Some(ancestor) = self.better_ancestor() {
+            (Reason::Rollback { to: ancestor.version }, ancestor.params.clone())
+        } else if is_update_due {
+            self.decided_ms = Some(now_ms);
+            if !self.passes() {
+                return None;
+            }
+            (Reason::Update, self.candidate.clone())
+        } else {
+            return None;
+        };
+        self.decided_ms = Some(now_ms);
+        let origin = Origin {
+            version: ModelVersion(self.served.version.0 + 1),
+            parent: Some(reason.parent(self.served.version)),
+            lineage: self.served.lineage,
+            made: reason.as_str().into(),
+        };
+        self.offered = Some((origin.version, reason));
+        Some(Offer {
+            model: Arc::new(Model::from_params(origin, params)),
+            reason,
+        })
     }
 
-    /// The offered model is stored and will be served: the gate measures against it from now on.
-    pub fn published(&mut self, _model: Arc<Model>) {
-        unimplemented!("signature first")
+    /// The ancestor, where fresh rows say that the served version is significantly worse.
+    fn better_ancestor(&self) -> Option<&Arc<Model>> {
+        self.ancestor
+            .as_ref()
+            .filter(|_| self.regret.verdict() == Verdict::Worse)
     }
 
-    /// Another version than the one offered is the newest (another trainer, an import): trains from it.
-    pub fn adopt(&mut self, _model: Arc<Model>) {
-        unimplemented!("signature first")
+    /// The gate on the candidate. One that a whole window speaks against is given up.
+    fn passes(&mut self) -> bool {
+        #[cfg(test)]
+        if self.is_gate_open {
+            return true;
+        }
+        if self.candidate.is_finite() && self.update.passes_update() {
+            return true;
+        }
+        self.stats.refused += 1;
+        if self.update.is_full() && self.update.verdict() == Verdict::Worse {
+            self.reset();
+        }
+        false
+    }
+
+    /// The offered model is stored and will be served: the gate measures against it from now on. One that was not
+    /// offered is taken as by [`adopt`](Self::adopt).
+    pub fn published(&mut self, model: Arc<Model>) {
+        let reason = self
+            .offered
+            .take()
+            .filter(|(version, _)| *version == model.version)
+            .map(|(_, reason)| reason);
+        self.stats.versions += u64::from(reason.is_some());
+        match reason {
+            Some(Reason::Rollback { .. }) => {
+                // What led there is suspect: the trained weights start from the ancestor's too. It is its own best
+                // ancestor until an update follows it.
+                self.stats.rollbacks += 1;
+                self.served = model;
+                self.ancestor = None;
+                self.regret.clear();
+                self.start_from_served();
+            }
+            Some(Reason::Update) => {
+                let before = std::mem::replace(&mut self.served, model);
+                // Higher losses than the ancestor's on the same fresh rows: that one stays the best.
+                let is_regretted = self.regret.len() >= BATCHES_MIN && self.regret.mean() > 0.0;
+                if self.ancestor.is_none() || !is_regretted {
+                    self.ancestor = Some(before);
+                }
+                self.update.clear();
+                self.regret.clear();
+                self.batches_since = 0;
+            }
+            None => self.adopt(model),
+        }
+    }
+
+    /// Another version than the one offered is the newest (another trainer, an import): trains from it. Where it is of
+    /// another lineage the tape's stored states are forgotten. Weights of another shape cannot serve this pipeline
+    /// ([`Model::fits`]) and are passed over.
+    pub fn adopt(&mut self, model: Arc<Model>) {
+        let fits = model.params.shape() == self.served.params.shape();
+        if fits && model.version != self.served.version {
+            self.take_over(model);
+        }
+    }
+
+    fn take_over(&mut self, model: Arc<Model>) {
+        self.offered = None;
+        if model.lineage != self.served.lineage {
+            self.tape.forget_states();
+        }
+        self.served = model;
+        self.ancestor = None;
+        self.regret.clear();
+        self.start_from_served();
     }
 
     /// Counters and gauges.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        unimplemented!("signature first")
+        Stats {
+            served_version: self.served.version.0,
+            batches_owed: self.schedule.owed(),
+            loss_mean: self.learner.loss_mean(),
+            fresh_loss: self.update.reference(),
+            paired_difference: self.update.mean(),
+            paired_error: self.update.error(),
+            fresh_batches: self.update.len(),
+            learning_rate: self.schedule.learning_rate(),
+            tape_rows: self.tape.rows(),
+            tape_streams: self.tape.streams(),
+            tape_bytes: self.tape.bytes(),
+            rows_absorbed: self.tape.taken,
+            rows_refused: self.tape.refused,
+            rows_evicted: self.tape.evicted,
+            ..self.stats.clone()
+        }
+    }
+
+    /// What tests reach into.
+    #[cfg(test)]
+    pub(crate) fn parts(&mut self) -> (&mut Learner, &mut Schedule) {
+        (&mut self.learner, &mut self.schedule)
+    }
+
+    /// Lets every candidate pass: the negative control of the gate.
+    #[cfg(test)]
+    pub(crate) fn open_gate(&mut self) {
+        self.is_gate_open = true;
+    }
+}
+
+fn dims(shape: &Shape) -> TapeDims {
+    TapeDims {
+        inputs: shape.inputs,
+        horizons: shape.horizons,
+        skips: shape.skips,
+        state: shape.state_len(),
     }
 }

@@ -1,0 +1,143 @@
+//! How much is trained, and with what step size.
+//!
+//! Every row taken onto the tape is owed `rows_per_observation` visits. Before there is a minimum of material nothing
+//! is trained. The first batches are owed [`START_FACTOR`] times as much: the prototype made 600 batches over a warm-up
+//! whose rows alone would have paid for a sixth of that, and without them the network enters the mix weeks later.
+
+use crate::training::Config;
+
+/// Mini-batches of the start: more visits, step size falling to the configured one.
+const START_BATCHES: u64 = 600;
+const START_FACTOR: f64 = 6.0;
+/// Step size at the very start over the configured one: 3e-3 over 2e-3 in the recipe.
+const START_RATE: f64 = 1.5;
+/// Mini-batches over which Adam's moments fill: the step size rises from a tenth.
+const RAMP_BATCHES: u64 = 100;
+
+/// Visits owed and made.
+#[derive(Clone, Debug)]
+pub(crate) struct Schedule {
+    /// Mini-batches that a row pays for.
+    per_row: f64,
+    learning_rate: f64,
+    /// Mini-batches owed.
+    owed: f64,
+    /// Mini-batches earned so far, those of an earlier process included.
+    earned: f64,
+    /// Mini-batches trained, those of an earlier process included.
+    trained: u64,
+    /// Mini-batches since Adam's moments were zero.
+    since_zero: u64,
+}
+
+impl Schedule {
+    /// `is_resumed`: the weights were trained before; the start is over.
+    pub(crate) fn new(config: &Config, is_resumed: bool) -> Self {
+        let trained = if is_resumed { START_BATCHES } else { 0 };
+        Self {
+            per_row: config.rows_per_observation / (config.chunk * config.batch) as f64,
+            learning_rate: config.learning_rate,
+            owed: 0.0,
+            earned: trained as f64,
+            trained,
+            since_zero: 0,
+        }
+    }
+
+    /// Rows were taken onto a tape that holds `tape_rows` now. What is owed never exceeds what all rows on the tape
+    /// would be owed: with a CPU cap the rest is never made up for.
+    pub(crate) fn earn(&mut self, rows: u64, tape_rows: usize) {
+        let factor = if self.earned < START_BATCHES as f64 {
+            START_FACTOR
+        } else {
+            1.0
+        };
+        let earned = rows as f64 * self.per_row * factor;
+        self.earned += earned;
+        self.owed = (self.owed + earned).min(1.0 + tape_rows as f64 * self.per_row * factor);
+    }
+
+    pub(crate) fn owed(&self) -> f64 {
+        self.owed
+    }
+
+    pub(crate) fn is_due(&self) -> bool {
+        self.owed >= 1.0
+    }
+
+    /// A mini-batch was drawn, whatever became of it.
+    pub(crate) fn pay(&mut self) {
+        self.owed -= 1.0;
+    }
+
+    /// A mini-batch changed the weights.
+    pub(crate) fn trained(&mut self) {
+        self.trained += 1;
+        self.since_zero += 1;
+    }
+
+    /// Owes nothing from now on, so that tests can score without training.
+    #[cfg(test)]
+    pub(crate) fn stop(&mut self) {
+        (self.owed, self.per_row) = (0.0, 0.0);
+    }
+
+    /// Adam's moments were zeroed.
+    pub(crate) fn zeroed(&mut self) {
+        self.since_zero = 0;
+    }
+
+    /// Step size of the next mini-batch.
+    pub(crate) fn learning_rate(&self) -> f64 {
+        let share = |n: u64, of: u64| (n as f64 / of as f64).min(1.0);
+        let fall = START_RATE + (1.0 - START_RATE) * share(self.trained, START_BATCHES);
+        let ramp = 0.1 + 0.9 * share(self.since_zero, RAMP_BATCHES);
+        self.learning_rate * fall * ramp
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::tests::config;
+
+    #[test]
+    fn a_row_is_owed_its_visits_and_more_at_the_start() {
+        let config = config();
+        let batch_rows = (config.chunk * config.batch) as u64;
+        let mut schedule = Schedule::new(&config, true);
+        schedule.earn(batch_rows, 1 << 20);
+        assert_eq!(schedule.owed(), config.rows_per_observation);
+        let mut first = Schedule::new(&config, false);
+        first.earn(batch_rows, 1 << 20);
+        assert_eq!(first.owed(), START_FACTOR * config.rows_per_observation);
+    }
+
+    #[test]
+    fn what_is_owed_is_bounded_by_the_tape() {
+        let config = config();
+        let mut schedule = Schedule::new(&config, true);
+        let tape_rows = 2 * config.chunk * config.batch;
+        for _ in 0..100 {
+            schedule.earn(1_000_000, tape_rows);
+        }
+        assert_eq!(schedule.owed(), 1.0 + 2.0 * config.rows_per_observation);
+    }
+
+    #[test]
+    fn the_step_size_rises_then_falls_to_the_configured_one() {
+        let mut schedule = Schedule::new(&config(), false);
+        let rate = config().learning_rate;
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-12;
+        assert!(close(schedule.learning_rate(), 0.1 * 1.5 * rate));
+        (0..RAMP_BATCHES).for_each(|_| schedule.trained());
+        assert!(close(schedule.learning_rate(), (1.5 - 0.5 / 6.0) * rate));
+        (0..START_BATCHES).for_each(|_| schedule.trained());
+        assert!(close(schedule.learning_rate(), rate));
+        schedule.zeroed();
+        assert!(
+            close(schedule.learning_rate(), 0.1 * rate),
+            "after a reset the moments fill anew"
+        );
+    }
+}
