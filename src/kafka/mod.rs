@@ -1,5 +1,42 @@
-//! TODO module doc (owner writes it)
+//! The edge to Kafka, and the only place that names rdkafka: a worker's consumer and transactional producer behind its
+//! ports, where a pipeline starts.
+//!
+//! What exactly-once rests on: offsets travel in the transaction, with the group's metadata read anew for each commit
+//! ([`membership`]); partitions are given back only after their state is gone ([`rebalance`]); a producer whose commit did
+//! not return `Ok` is dropped, never aborted ([`transaction`]).
 
+pub mod admin;
+mod client;
 pub mod config;
+pub mod embedded;
+mod errors;
+pub mod feed;
+mod log;
+mod lookup;
+mod membership;
+mod rebalance;
+mod source;
+mod start;
+mod transaction;
 
+pub use client::{group_id, worker_id};
 pub use config::Config;
+pub use source::KafkaSource;
+pub use start::resolve_start;
+pub use transaction::KafkaSink;
+
+use crate::worker;
+use crate::worker::ports::Error;
+
+/// Both sides of the worker numbered `index` (from 0) of a pipeline. Makes clients, asks nothing: the worker connects.
+///
+/// # Errors
+/// [`Error::Fatal`] where a client refuses its properties.
+pub fn open(
+    config: &Config,
+    worker: &worker::Config,
+    index: usize,
+) -> Result<(KafkaSource, KafkaSink), Error> {
+    let source = KafkaSource::open(config, worker, index)?;
+    Ok((source, KafkaSink::new(config, worker, index)))
+}

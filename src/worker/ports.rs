@@ -54,6 +54,8 @@ pub enum Event {
     Record,
     /// Everything that the partition holds now has been handed out. For readiness only: never for correctness.
     End(PartitionId),
+    /// Some partition's next offset is not in its log any more (or not yet): all have to be restored.
+    OutOfRange,
     /// Partitions that the group gives; answer with [`Source::hold`].
     Assigned(Vec<PartitionId>),
     /// Partitions that the group takes; still ours until answered with [`Source::release`].
@@ -237,6 +239,10 @@ pub trait Tape {
     ///
     /// # Errors
     /// The chunk itself.
+    #[allow(
+        clippy::result_large_err,
+        reason = "moved once per thousand rows; a box would be allocated for each"
+    )]
     fn offer(&mut self, chunk: TapeChunk) -> Result<(), TapeChunk>;
 
     /// An empty chunk to be filled again.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::ModelVersion;
+use crate::engine::{ModelVersion, PartitionStats};
 use crate::series::observation::NextOffset;
 use crate::worker::ports::PartitionId;
 
@@ -25,6 +25,33 @@ pub struct Outcomes {
     pub muted: u64,
 }
 
+impl Outcomes {
+    /// Counts a dead letter.
+    pub(crate) fn count_letter(&mut self, reason: &'static str) {
+        match self.dead_letter.binary_search_by_key(&reason, |entry| entry.0) {
+            Ok(index) => self.dead_letter[index].1 += 1,
+            Err(index) => self.dead_letter.insert(index, (reason, 1)),
+        }
+    }
+
+    /// Zeroes the counts and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        let mut dead_letter = std::mem::take(&mut self.dead_letter);
+        dead_letter.clear();
+        *self = Self {
+            dead_letter,
+            ..Self::default()
+        };
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let letters: u64 = self.dead_letter.iter().map(|entry| entry.1).sum();
+        self.forecast + letters + self.duplicate + self.late + self.missing + self.over_capacity + self.muted
+    }
+}
+
 /// How far a partition is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PartitionPhase {
@@ -39,7 +66,7 @@ pub enum PartitionPhase {
 }
 
 /// One assigned partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PartitionReport {
     /// Which.
     pub id: PartitionId,
@@ -57,6 +84,8 @@ pub struct PartitionReport {
     pub model: Option<ModelVersion>,
     /// Streams with state.
     pub streams: usize,
+    /// What the state says about itself: coverage, skill, anomalies. Default where there is no state yet.
+    pub stats: PartitionStats,
     /// Entries of the switch log: while it is full no new version is adopted.
     pub switches: usize,
     /// Whether state was made anew from `rebuild` ago.

@@ -1,0 +1,268 @@
+//! The consuming side of a worker: a static member of its pipeline's group, on the worker's own thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+
+use crate::kafka::client::{self, ASK_TIMEOUT};
+use crate::kafka::errors::{classify, transient};
+use crate::kafka::lookup::{self, Lookup};
+use crate::kafka::rebalance::Context;
+use crate::kafka::{Config, membership};
+use crate::series::observation::{NextOffset, Offset, Partition};
+use crate::worker;
+use crate::worker::ports::{Committed, Error, Event, Headers, Log, PartitionId, Record, Source};
+
+/// A consumer behind the worker's port. Closing it leaves a static membership in the group: a restart within the
+/// session time-out takes its partitions back without a rebalance.
+pub struct KafkaSource {
+    config: Config,
+    pipeline: String,
+    topics: Vec<String>,
+    consumer: BaseConsumer<Context>,
+    /// Made when first needed: most restores never ask for a time.
+    lookup: Option<Lookup>,
+}
+
+/// Headers are parsed when they are asked for: most records' never are.
+struct ReceivedHeaders<'a, 'b>(&'a BorrowedMessage<'b>);
+
+impl Headers for ReceivedHeaders<'_, '_> {
+    fn count(&self) -> usize {
+        self.0.headers().map_or(0, rdkafka::message::Headers::count)
+    }
+
+    fn get(&self, index: usize) -> (&str, Option<&[u8]>) {
+        let Some(headers) = self.0.headers() else {
+            return ("", None);
+        };
+        // rdkafka panics on a name that is not UTF-8, and no record may end a worker: such a header loses its name.
+        catch_unwind(AssertUnwindSafe(|| headers.try_get(index)))
+            .ok()
+            .flatten()
+            .map_or(("", None), |header| (header.key, header.value))
+    }
+}
+
+impl KafkaSource {
+    /// Joins nothing yet: the group is joined by polling.
+    ///
+    /// # Errors
+    /// [`Error::Fatal`] where the client refuses its properties.
+    pub(crate) fn open(config: &Config, worker: &worker::Config, index: usize) -> Result<Self, Error> {
+        let context = Context::new(worker.topics.clone());
+        let consumer: BaseConsumer<Context> = client::consumer(config, &worker.pipeline, index)
+            .create_with_context(context)
+            .map_err(|error| classify(config, "opening the consumer", &error))?;
+        let names: Vec<&str> = worker.topics.iter().map(String::as_str).collect();
+        consumer
+            .subscribe(&names)
+            .map_err(|error| classify(config, "subscribing to the input topics", &error))?;
+        Ok(Self {
+            config: config.clone(),
+            pipeline: worker.pipeline.clone(),
+            topics: worker.topics.clone(),
+            consumer,
+            lookup: None,
+        })
+    }
+
+    /// A list with one offset for each partition.
+    fn list(&self, partitions: &[PartitionId], offset: KafkaOffset) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for id in partitions {
+            list.add_partition_offset(&self.topics[id.topic], id.partition.0, offset)
+                .expect("the offset is a valid one: it is built from a non-negative number or a name");
+        }
+        list
+    }
+
+    fn lookup(&mut self) -> Result<&mut Lookup, Error> {
+        if self.lookup.is_none() {
+            self.lookup = Some(Lookup::open(&self.config, &self.pipeline)?);
+        }
+        Ok(self.lookup.as_mut().expect("made above"))
+    }
+
+    fn failure(&self, error: &KafkaError) -> Result<Event, Error> {
+        match error {
+            KafkaError::PartitionEOF(partition) => {
+                // The library does not say of which topic; this is for readiness only.
+                for topic in 0..self.topics.len() {
+                    let partition = Partition(*partition);
+                    let event = Event::End(PartitionId { topic, partition });
+                    self.consumer.context().defer(event);
+                }
+                Ok(self.consumer.context().next_event().unwrap_or(Event::Idle))
+            }
+            KafkaError::MessageConsumption(
+                RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
+            ) => Ok(Event::OutOfRange),
+            KafkaError::MessageConsumptionFatal(_) => Err(self.fatal(error)),
+            _ => Err(classify(&self.config, "reading the input topics", error)),
+        }
+    }
+
+    /// The library keeps what a fatal error was about.
+    fn fatal(&self, error: &KafkaError) -> Error {
+        let doing = "reading the input topics";
+        match self.consumer.client().fatal_error() {
+            Some((RDKafkaErrorCode::FencedInstanceId, _)) => Error::InstanceInUse {
+                instance: self.config.instance.clone(),
+            },
+            Some((code, reason)) => Error::Fatal {
+                doing,
+                reason: format!("{code}: {reason}"),
+            },
+            None => classify(&self.config, doing, error),
+        }
+    }
+
+    fn hand_out(&self, message: &BorrowedMessage<'_>, each: &mut dyn FnMut(&Record<'_>)) -> Event {
+        let Some(topic) = self.consumer.context().topic_index(message.topic()) else {
+            return Event::Idle; // not subscribed to: cannot be
+        };
+        each(&Record {
+            partition: PartitionId {
+                topic,
+                partition: Partition(message.partition()),
+            },
+            offset: Offset(message.offset()),
+            timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
+            key: message.key(),
+            value: message.payload(),
+            headers: &ReceivedHeaders(message),
+        });
+        Event::Record
+    }
+}
+
+impl Source for KafkaSource {
+    type Membership = ConsumerGroupMetadata;
+
+    fn poll(&mut self, timeout: Duration, each: &mut dyn FnMut(&Record<'_>)) -> Result<Event, Error> {
+        if let Some(event) = self.consumer.context().next_event() {
+            return Ok(event);
+        }
+        match self.consumer.poll(timeout) {
+            Some(Ok(message)) => Ok(self.hand_out(&message, each)),
+            Some(Err(error)) => self.failure(&error),
+            None => Ok(self.consumer.context().next_event().unwrap_or(Event::Idle)),
+        }
+    }
+
+    fn hold(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
+        let doing = "taking assigned partitions";
+        // An explicit offset, so that the library never looks for one itself; at the end, so that nothing is fetched in
+        // the moment before the pause; the pause raises the version that outdates whatever is.
+        let list = self.list(partitions, KafkaOffset::End);
+        self.consumer
+            .incremental_assign(&list)
+            .map_err(|error| classify(&self.config, doing, &error))?;
+        self.pause(partitions)
+    }
+
+    fn pause(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        let list = self.list(partitions, KafkaOffset::Invalid);
+        self.consumer
+            .pause(&list)
+            .map_err(|error| classify(&self.config, "pausing partitions", &error))
+    }
+
+    fn release(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
+        let list = self.list(partitions, KafkaOffset::Invalid);
+        self.consumer
+            .incremental_unassign(&list)
+            .map_err(|error| classify(&self.config, "giving partitions back", &error))
+    }
+
+    fn start(&mut self, partition: PartitionId, from: NextOffset) -> Result<(), Error> {
+        let doing = "seeking";
+        let list = self.list(&[partition], KafkaOffset::Offset(from.0));
+        let sought = self
+            .consumer
+            .seek_partitions(list, ASK_TIMEOUT)
+            .map_err(|error| classify(&self.config, doing, &error))?;
+        for element in sought.elements() {
+            element
+                .error()
+                .map_err(|error| classify(&self.config, doing, &error))?;
+        }
+        let list = self.list(&[partition], KafkaOffset::Invalid);
+        self.consumer
+            .resume(&list)
+            .map_err(|error| classify(&self.config, "resuming a partition", &error))
+    }
+
+    fn committed(&mut self, topic: usize) -> Result<Vec<Committed>, Error> {
+        let name = &self.topics[topic];
+        let count = lookup::partition_count(&self.config, &self.consumer, name)?;
+        let list = lookup::committed(&self.config, &self.consumer, name, count)?;
+        Ok(list
+            .into_iter()
+            .map(|(partition, next, metadata)| Committed {
+                partition: PartitionId { topic, partition },
+                next,
+                metadata,
+            })
+            .collect())
+    }
+
+    fn log(&mut self, partition: PartitionId) -> Result<Log, Error> {
+        let (start, end) = self
+            .consumer
+            .fetch_watermarks(&self.topics[partition.topic], partition.partition.0, ASK_TIMEOUT)
+            .map_err(|error| classify(&self.config, "asking for the log's ends", &error))?;
+        if start < 0 || end < 0 {
+            return Err(transient(
+                "asking for the log's ends",
+                "the broker does not know them yet",
+            ));
+        }
+        Ok(Log {
+            start: NextOffset(start),
+            end: NextOffset(end),
+        })
+    }
+
+    fn offset_at(&mut self, partition: PartitionId, timestamp_ms: i64) -> Result<Option<NextOffset>, Error> {
+        let topic = self.topics[partition.topic].clone();
+        self.lookup()?
+            .offset_at(&topic, partition.partition, timestamp_ms)
+    }
+
+    fn timestamp_before(&mut self, partition: PartitionId, next: NextOffset) -> Result<Option<i64>, Error> {
+        let topic = self.topics[partition.topic].clone();
+        let log = self.log(partition)?;
+        self.lookup()?
+            .timestamp_before(&topic, partition.partition, next, log)
+    }
+
+    fn end_heard(&self, partition: PartitionId) -> Option<NextOffset> {
+        self.consumer.context().end_heard(partition)
+    }
+
+    fn membership(&mut self) -> Result<ConsumerGroupMetadata, Error> {
+        membership::read(&self.consumer)
+    }
+}
+
+impl Drop for KafkaSource {
+    fn drop(&mut self) {
+        // The consumer's own drop polls until it is closed; nobody would answer what those polls bring.
+        self.consumer.context().close();
+        while let Some(event) = self.consumer.context().next_event() {
+            if let Event::Revoked(ids) | Event::Lost(ids) = event {
+                // Closing: the member goes whatever the answer is.
+                let _ = self.release(&ids);
+            }
+        }
+    }
+}

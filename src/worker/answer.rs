@@ -1,0 +1,97 @@
+//! What a worker does when the group speaks, and when something fails.
+
+use std::time::Duration;
+
+use crate::worker::ports::{
+    Activity, Clock, Error, Event, Models, Observer, PartitionId, Sink, Source, Tape,
+};
+use crate::worker::run::{Link, Worker, back_off};
+use crate::worker::slot::Slot;
+
+impl<S, K, M, T, C, O> Worker<S, K, M, T, C, O>
+where
+    S: Source,
+    K: Sink<Membership = S::Membership>,
+    M: Models,
+    T: Tape,
+    C: Clock,
+    O: Observer,
+{
+    /// Answers what the group said. Rows in hand are settled by now.
+    pub(super) fn answer(&mut self, event: Event) -> Result<(), Error> {
+        match event {
+            Event::Idle | Event::Record | Event::End(_) => Ok(()),
+            Event::Assigned(ids) => self.take_over(&ids),
+            Event::Revoked(ids) => self.hand_back(&ids),
+            Event::Lost(ids) => {
+                self.begin_again(&Error::NotMember {
+                    reason: "its partitions were given to others".to_owned(),
+                });
+                self.forget(&ids);
+                self.source.release(&ids)
+            }
+            Event::OutOfRange => Err(Error::Transient {
+                doing: "reading the input topics",
+                reason: "an offset is not in its log any more".to_owned(),
+                partition: None,
+            }),
+        }
+    }
+
+    pub(super) fn take_over(&mut self, ids: &[PartitionId]) -> Result<(), Error> {
+        self.source.hold(ids)?;
+        let now = self.clock.now();
+        self.crew.change(|slots| {
+            slots.extend(ids.iter().map(|id| Slot::new(*id, now)));
+        });
+        Ok(())
+    }
+
+    /// Commit, drop the state, only then unassign: no transaction is open across an unassign, and whoever gets the
+    /// partition reads what we committed.
+    pub(super) fn hand_back(&mut self, ids: &[PartitionId]) -> Result<(), Error> {
+        let committed = if self.link == Link::Up {
+            self.commit_now()
+        } else {
+            Ok(())
+        };
+        if let Err(error) = &committed {
+            // The transaction spans all partitions: it must be gone before any of them is given away.
+            self.begin_again(error);
+        }
+        self.forget(ids);
+        self.source.release(ids)?;
+        match committed {
+            Err(error) if error.ends_worker() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn forget(&mut self, ids: &[PartitionId]) {
+        self.crew
+            .change(|slots| slots.retain(|slot| !ids.contains(&slot.id)));
+    }
+
+    /// The one recovery path: drops the producer and the state of all partitions.
+    pub(super) fn begin_again(&mut self, error: &Error) {
+        self.observer.activity(Activity::Connecting);
+        self.crew.publisher.sink.discard();
+        let now = self.clock.now();
+        let pause = if self.failures == 0 {
+            Duration::ZERO
+        } else {
+            back_off(self.failures)
+        };
+        self.failures += 1;
+        self.restarts += 1;
+        self.link = Link::Down { due: now + pause };
+        self.crew.slots.iter_mut().for_each(|slot| slot.close(now));
+        self.crew.publisher.uncommitted = 0;
+        self.oldest = None;
+        self.note(error);
+        if let Err(error) = self.source.pause(&self.crew.ids()) {
+            // A record of a partition without state is not stepped, and a restore seeks: this costs traffic only.
+            self.note(&error);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! When a worker commits, and what.
+
+use std::time::Duration;
+
+use crate::worker::ports::{Activity, Clock, Commit, Error, Models, Observer, Sink, Source, Tape};
+use crate::worker::report::CommitReport;
+use crate::worker::run::{Link, Worker};
+use crate::worker::slot::{Open, Slot};
+
+impl<S, K, M, T, C, O> Worker<S, K, M, T, C, O>
+where
+    S: Source,
+    K: Sink<Membership = S::Membership>,
+    M: Models,
+    T: Tape,
+    C: Clock,
+    O: Observer,
+{
+    pub(super) fn is_commit_due(&self) -> bool {
+        self.link == Link::Up
+            && self.clock.now().saturating_sub(self.last_commit) >= self.config.commit_interval
+            && self.crew.slots.iter().any(is_uncommitted)
+    }
+
+    /// Commits everything that was settled.
+    pub(super) fn commit_now(&mut self) -> Result<(), Error> {
+        let offsets: Vec<_> = self
+            .crew
+            .slots
+            .iter()
+            .filter(|slot| is_uncommitted(slot))
+            .filter_map(|slot| {
+                let open = slot.open()?;
+                Some(Commit {
+                    partition: slot.id,
+                    next: open.position,
+                    metadata: &open.metadata,
+                })
+            })
+            .collect();
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        self.observer.activity(Activity::Committing);
+        let began = self.clock.now();
+        // Read anew for each commit: the generation is the fence.
+        let membership = self.source.membership()?;
+        self.crew.publisher.sink.commit(&offsets, &membership)?;
+        let now = self.clock.now();
+        for slot in &mut self.crew.slots {
+            if !is_uncommitted(slot) {
+                continue;
+            }
+            if let Some(open) = slot.open_mut() {
+                open.committed = open.position;
+                slot.remembered = slot.open().map(|open| open.committed);
+            }
+        }
+        self.commit = Some(CommitReport {
+            latency: now.saturating_sub(began),
+            oldest: self
+                .oldest
+                .map_or(Duration::ZERO, |oldest| now.saturating_sub(oldest)),
+            observations: self.crew.publisher.uncommitted,
+        });
+        self.crew.publisher.uncommitted = 0;
+        self.oldest = None;
+        self.last_commit = now;
+        self.failures = 0;
+        self.trouble = None;
+        Ok(())
+    }
+
+    pub(super) fn note(&mut self, error: &Error) {
+        self.trouble = Some((error.to_string(), self.clock.now()));
+    }
+}
+
+pub(super) fn is_uncommitted(slot: &Slot) -> bool {
+    slot.open().is_some_and(Open::is_uncommitted)
+}

@@ -1,0 +1,197 @@
+//! The assigned partitions, and the one path of a record through them: decode, admit, step, publish.
+
+use std::mem;
+
+use crate::codec::{Decoded, Decoder, Message};
+use crate::engine::Engine;
+use crate::series::observation::Offset;
+use crate::worker::Config;
+use crate::worker::ports::{Error, PartitionId, Record, Sink};
+use crate::worker::publisher::{Publisher, Voice, as_u64};
+use crate::worker::slot::{Cut, Slot};
+
+/// A turn ends when so many bytes of messages are kept beside the engine: bounds memory where dead letters are many.
+const KEPT_BYTES_MAX: usize = 16 << 20;
+
+/// Partitions of one worker, and what steps them.
+pub(crate) struct Crew<K> {
+    pub(crate) engine: Engine,
+    pub(crate) publisher: Publisher<K>,
+    /// Ascending by id.
+    pub(crate) slots: Vec<Slot>,
+    /// By topic and partition: place in `slots`.
+    index: Vec<Vec<Option<usize>>>,
+    decoder: Decoder,
+    drops: bool,
+    /// Since the last turn's report.
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+    pub(crate) replayed: u64,
+    kept: usize,
+}
+
+impl<K: Sink> Crew<K> {
+    pub(crate) fn new(config: &Config, sink: K) -> Self {
+        Self {
+            engine: Engine::new(config.engine.clone()),
+            publisher: Publisher::new(config, sink),
+            slots: Vec::new(),
+            index: vec![Vec::new(); config.topics.len()],
+            decoder: Decoder::new(config.input.clone()),
+            drops: config.dead_letter_drops,
+            records: 0,
+            bytes: 0,
+            replayed: 0,
+            kept: 0,
+        }
+    }
+
+    /// After a panic: nothing that it may have left half-done is used again.
+    pub(crate) fn renew(&mut self, config: &Config) {
+        self.engine = Engine::new(config.engine.clone());
+        self.decoder = Decoder::new(config.input.clone());
+    }
+
+    /// Adds and removes partitions.
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut Vec<Slot>)) {
+        change(&mut self.slots);
+        self.slots.sort_by_key(|slot| slot.id);
+        self.slots.dedup_by_key(|slot| slot.id);
+        self.index.iter_mut().for_each(Vec::clear);
+        for (place, slot) in self.slots.iter().enumerate() {
+            let row = &mut self.index[slot.id.topic];
+            let column = usize::try_from(slot.id.partition.0).expect("a partition's number is not negative");
+            if row.len() <= column {
+                row.resize(column + 1, None);
+            }
+            row[column] = Some(place);
+        }
+    }
+
+    pub(crate) fn place(&self, id: PartitionId) -> Option<usize> {
+        let column = usize::try_from(id.partition.0).ok()?;
+        *self.index.get(id.topic)?.get(column)?
+    }
+
+    pub(crate) fn ids(&self) -> Vec<PartitionId> {
+        self.slots.iter().map(|slot| slot.id).collect()
+    }
+
+    /// Whether a turn should take no more.
+    pub(crate) const fn is_laden(&self) -> bool {
+        self.kept > KEPT_BYTES_MAX
+    }
+
+    /// Takes one record. Invariant (I1): a record of a partition without state is never stepped.
+    ///
+    /// # Errors
+    /// Where a cut made it publish, and that failed.
+    pub(crate) fn take(&mut self, record: &Record<'_>) -> Result<(), Error> {
+        let Some(place) = self.place(record.partition) else {
+            return Ok(());
+        };
+        let Some(open) = self.slots[place].open() else {
+            return Ok(());
+        };
+        match open.cut(record.offset) {
+            Cut::Seen => return Ok(()),
+            Cut::None => {}
+            Cut::Before => self.cut(place, record.offset)?,
+        }
+        self.admit(place, record);
+        Ok(())
+    }
+
+    fn cut(&mut self, place: usize, offset: Offset) -> Result<(), Error> {
+        self.settle(place)?;
+        if let Some(open) = self.slots[place].open_mut() {
+            open.adopt_due(offset);
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, place: usize, record: &Record<'_>) {
+        let Self {
+            engine,
+            slots,
+            decoder,
+            drops,
+            ..
+        } = self;
+        let Some(open) = slots[place].open_mut() else {
+            return;
+        };
+        let voice = open.voice(record.offset);
+        let kept_before = open.batch.bytes();
+        if *drops && voice == Voice::Speaking {
+            open.batch.keep(record);
+        }
+        let message = Message {
+            key: record.key,
+            value: record.value,
+            timestamp_ms: record.timestamp_ms,
+            offset: record.offset,
+        };
+        decoder.decode(&message, &mut |decoded| match decoded {
+            Decoded::Observation(observation) => {
+                open.batch.admitted += 1;
+                engine.admit(&mut open.state, observation);
+            }
+            Decoded::Refused {
+                source,
+                reason,
+                message,
+            } => open.batch.refuse(record, source, reason, message),
+        });
+        open.batch.records += 1;
+        open.position = record.offset.next();
+        self.kept += open.batch.bytes() - kept_before;
+        self.records += 1;
+        self.replayed += u64::from(voice == Voice::Replay);
+        let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+        self.bytes += as_u64(bytes);
+    }
+
+    /// Steps what a partition has in hand and publishes the outcomes.
+    fn settle(&mut self, place: usize) -> Result<(), Error> {
+        let Self {
+            engine,
+            publisher,
+            slots,
+            ..
+        } = self;
+        let slot = &mut slots[place];
+        let id = slot.id;
+        let Some(open) = slot.open_mut() else {
+            return Ok(());
+        };
+        if open.batch.is_empty() {
+            return Ok(());
+        }
+        let voice = open.batch_voice();
+        let mut batch = mem::take(&mut open.batch);
+        // Warm-up history is new to the trainer; what is replayed was on the tape before.
+        engine.tape().suppress(voice == Voice::Replay);
+        let published = if batch.admitted > 0 {
+            let outcomes = engine.step(&mut open.state);
+            publisher.publish(id, voice, &batch, Some(&outcomes))
+        } else {
+            publisher.publish(id, voice, &batch, None)
+        };
+        batch.clear();
+        open.batch = batch;
+        published
+    }
+
+    /// Steps and publishes everything in hand.
+    ///
+    /// # Errors
+    /// As of the sink.
+    pub(crate) fn settle_all(&mut self) -> Result<(), Error> {
+        for place in 0..self.slots.len() {
+            self.settle(place)?;
+        }
+        self.kept = 0;
+        Ok(())
+    }
+}

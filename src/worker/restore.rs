@@ -1,0 +1,199 @@
+//! Where a partition's state is made anew from: consuming from the base with the mouth shut, up to what is committed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::{self, Engine, Model, ModelVersion};
+use crate::series::observation::NextOffset;
+use crate::worker::Config;
+use crate::worker::batch::Batch;
+use crate::worker::ports::{Committed, Error, Models, PartitionId, Source};
+use crate::worker::publisher::Voice;
+use crate::worker::slot::{Open, Slot};
+use crate::worker::switch_log::SwitchLog;
+
+/// A history of fewer records is replayed however old it is: that takes less time than to ask how old it is.
+const REBUILD_RECORDS_MIN: i64 = 10_000;
+
+/// What is to be done with a partition.
+pub(crate) enum Verdict {
+    /// Read it from there on.
+    Go(Box<Plan>),
+    /// It cannot be read until somebody looks; the sentence says why.
+    Park(String),
+    /// Not now; the sentence says why.
+    Wait(String),
+}
+
+/// How a partition is restored.
+pub(crate) struct Plan {
+    pub(crate) from: NextOffset,
+    committed: NextOffset,
+    log: SwitchLog,
+    history: Voice,
+    rebuilt: bool,
+    lost: u64,
+}
+
+/// Decides from what the group and the log say.
+///
+/// # Errors
+/// As of the source.
+pub(crate) fn plan<S: Source>(
+    source: &mut S,
+    config: &Config,
+    slot: &mut Slot,
+    committed: &[Committed],
+) -> Result<Verdict, Error> {
+    let id = slot.id;
+    let own = committed.iter().find(|entry| entry.partition == id);
+    let Some((next, metadata)) = own.and_then(|entry| Some((entry.next?, &entry.metadata))) else {
+        return plan_without_offset(source, config, slot, committed);
+    };
+    let log = source.log(id)?;
+    if next > log.end {
+        return Ok(Verdict::Park(format!(
+            "topic `{}` partition {}: the committed offset {next} lies beyond the log's end {}: the topic was created \
+             anew or lost its newest records; stop the pipeline and set its group's offsets",
+            config.topics[id.topic], id.partition, log.end
+        )));
+    }
+    let known = metadata.parse::<SwitchLog>().ok();
+    let mut plan = Plan {
+        from: NextOffset(0),
+        committed: next.max(log.start),
+        history: match &known {
+            Some(known) if known.entries().is_empty() => Voice::Warmup,
+            _ => Voice::Replay,
+        },
+        rebuilt: known.is_none(),
+        // Foreign metadata names no base: as if it were too long ago.
+        log: known.unwrap_or_else(|| SwitchLog::new(NextOffset(0))),
+        lost: (log.start.0 - next.0).max(0).unsigned_abs(),
+    };
+    plan.log.fold(log.start);
+    if plan.rebuilt || plan.committed.0 - plan.log.base().0 >= REBUILD_RECORDS_MIN {
+        rebuild(source, config, id, &mut plan)?;
+    }
+    // An operator may have set the offset back to before the base: then nothing before it is in the state.
+    plan.from = plan.log.base().min(plan.committed);
+    Ok(Verdict::Go(Box::new(plan)))
+}
+
+/// Raises the base to `rebuild` before the committed offset's Kafka time.
+fn rebuild<S: Source>(
+    source: &mut S,
+    config: &Config,
+    id: PartitionId,
+    plan: &mut Plan,
+) -> Result<(), Error> {
+    let span_ms = i64::try_from(config.rebuild.as_millis()).unwrap_or(i64::MAX);
+    let Some(newest_ms) = source.timestamp_before(id, plan.committed)? else {
+        return Ok(());
+    };
+    let found = source.offset_at(id, newest_ms.saturating_sub(span_ms))?;
+    let base = found.unwrap_or(plan.committed).min(plan.committed);
+    if base > plan.log.base() {
+        plan.log.fold(base);
+        plan.rebuilt = true;
+    }
+    Ok(())
+}
+
+/// No committed offset: a new partition of a topic that has some starts at its beginning. Everything else waits: where
+/// history exists, "none" is a coordinator in transition, and is never read as 0.
+fn plan_without_offset<S: Source>(
+    source: &mut S,
+    config: &Config,
+    slot: &mut Slot,
+    committed: &[Committed],
+) -> Result<Verdict, Error> {
+    let topic = &config.topics[slot.id.topic];
+    let partition = slot.id.partition;
+    if let Some(next) = slot.remembered {
+        return Ok(Verdict::Wait(format!(
+            "topic `{topic}` partition {partition}: the group answers no committed offset where {next} was committed"
+        )));
+    }
+    if committed.iter().all(|entry| entry.next.is_none()) {
+        return Ok(Verdict::Wait(format!(
+            "topic `{topic}`: the group has no committed offset for it yet; they are set before its first member joins"
+        )));
+    }
+    if !slot.seems_new {
+        slot.seems_new = true;
+        return Ok(Verdict::Wait(format!(
+            "topic `{topic}` partition {partition}: it seems to be new; asking once more"
+        )));
+    }
+    let start = source.log(slot.id)?.start;
+    Ok(Verdict::Go(Box::new(Plan {
+        from: start,
+        committed: start,
+        log: SwitchLog::new(start),
+        history: Voice::Replay,
+        rebuilt: false,
+        lost: 0,
+    })))
+}
+
+/// State for a plan, with the versions that its log names.
+///
+/// # Errors
+/// Where the store is away.
+pub(crate) fn open<M: Models>(
+    engine: &Engine,
+    models: &mut M,
+    (config, id): (&Config, PartitionId),
+    mut plan: Plan,
+    now: Duration,
+) -> Result<(Open, u64), Error> {
+    let newest = models.newest();
+    if plan.log.entries().is_empty() {
+        plan.log.switch(plan.from, newest.version);
+    }
+    let mut known = BTreeMap::from([(newest.version, Some(Arc::clone(&newest)))]);
+    let mut missing = 0;
+    let mut versions = Vec::with_capacity(plan.log.entries().len());
+    for (_, version) in plan.log.entries() {
+        let model = load(models, &config.engine, &mut known, *version)?;
+        missing += u64::from(model.is_none());
+        versions.push(model);
+    }
+    // With its file gone a version cannot serve again; the newest stands in.
+    let first = versions[0].clone().unwrap_or(newest);
+    let state = engine.partition(&config.topics[id.topic], id.partition, first);
+    let opened = Open {
+        state,
+        batch: Batch::default(),
+        position: plan.from,
+        committed: plan.committed,
+        muted_until: plan.committed,
+        history: plan.history,
+        metadata: plan.log.to_string(),
+        log: plan.log,
+        adopted: 1,
+        versions,
+        next_switch: now,
+        end_seen: false,
+        rebuilt: plan.rebuilt,
+        lost: plan.lost,
+    };
+    Ok((opened, missing))
+}
+
+fn load<M: Models>(
+    models: &mut M,
+    engine: &engine::Config,
+    known: &mut BTreeMap<ModelVersion, Option<Arc<Model>>>,
+    version: ModelVersion,
+) -> Result<Option<Arc<Model>>, Error> {
+    if let Some(model) = known.get(&version) {
+        return Ok(model.clone());
+    }
+    let needed = engine::shape(engine);
+    let model = models.load(version)?.filter(|model| model.fits(&needed).is_ok());
+    known.insert(version, model.clone());
+    Ok(model)
+}

@@ -1,0 +1,333 @@
+//! The loop of a worker.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::worker::Config;
+use crate::worker::commit::is_uncommitted;
+use crate::worker::crew::Crew;
+use crate::worker::ports::{
+    Activity, Clock, Error, Event, Models, Observer, PartitionId, Sink, Source, Tape,
+};
+use crate::worker::publisher::as_u64;
+use crate::worker::report::{CommitReport, PartitionReport, TurnReport};
+
+/// Longest wait for a first record: bounds how late a stop, a due commit or a due retry is seen.
+const WAIT_MAX: Duration = Duration::from_millis(50);
+/// Longest that a turn gathers while records come without a pause: bounds how late the watchdog is fed.
+const GATHER_MAX: Duration = Duration::from_millis(200);
+/// First and last pause before something is tried again. Shorter would hammer a broker that is starting; longer would
+/// be noticed as silence after it came back.
+const BACK_OFF_MIN: Duration = Duration::from_secs(1);
+const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+/// A chunk of the tape that is not full goes to the trainer after this time: a slow pipeline learns all the same.
+const TAPE_CUT: Duration = Duration::from_secs(2);
+/// How long a passing error of the client is shown.
+const TROUBLE_SHOWN: Duration = Duration::from_secs(10);
+
+/// Everything a worker asks of the world.
+pub struct Ports<S, K, M, T, C, O> {
+    /// Consumer.
+    pub source: S,
+    /// Producer.
+    pub sink: K,
+    /// Versions of the weights.
+    pub models: M,
+    /// Way to the trainer.
+    pub tape: T,
+    /// Monotonic time.
+    pub clock: C,
+    /// Who watches.
+    pub observer: O,
+}
+
+/// Whether there is a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    Up,
+    Down { due: Duration },
+}
+
+/// One worker. See the [module](crate::worker).
+pub struct Worker<S, K, M, T, C, O> {
+    pub(super) config: Config,
+    pub(super) source: S,
+    pub(super) models: M,
+    pub(super) tape: T,
+    pub(super) clock: C,
+    pub(super) observer: O,
+    pub(super) crew: Crew<K>,
+    pub(super) link: Link,
+    /// Failures since the last commit, for the back-off.
+    pub(super) failures: u32,
+    pub(super) last_commit: Duration,
+    /// When the oldest outcome since the last commit was taken.
+    pub(super) oldest: Option<Duration>,
+    pub(super) last_cut: Duration,
+    pub(super) trouble: Option<(String, Duration)>,
+    pub(super) restarts: u64,
+    pub(super) models_missing: u64,
+    pub(super) tape_dropped: u64,
+    pub(super) commit: Option<CommitReport>,
+    pub(super) reports: Vec<PartitionReport>,
+}
+
+impl<S, K, M, T, C, O> Worker<S, K, M, T, C, O>
+where
+    S: Source,
+    K: Sink<Membership = S::Membership>,
+    M: Models,
+    T: Tape,
+    C: Clock,
+    O: Observer,
+{
+    /// A worker that has asked nothing yet.
+    #[must_use]
+    pub fn new(config: Config, ports: Ports<S, K, M, T, C, O>) -> Self {
+        let Ports {
+            source,
+            sink,
+            models,
+            tape,
+            clock,
+            observer,
+        } = ports;
+        let now = clock.now();
+        Self {
+            crew: Crew::new(&config, sink),
+            config,
+            source,
+            models,
+            tape,
+            clock,
+            observer,
+            link: Link::Down { due: now },
+            failures: 0,
+            last_commit: now,
+            oldest: None,
+            last_cut: now,
+            trouble: None,
+            restarts: 0,
+            models_missing: 0,
+            tape_dropped: 0,
+            commit: None,
+            reports: Vec::new(),
+        }
+    }
+
+    /// Turns until `stop`, then commits and leaves the clients. Whatever fails, a panic of a turn included, the worker
+    /// begins again from what is committed.
+    ///
+    /// # Errors
+    /// [`Error::InstanceInUse`] and [`Error::Fatal`]: trying again makes no sense.
+    pub fn run(mut self, stop: &AtomicBool) -> Result<(), Error> {
+        while !stop.load(Ordering::Acquire) {
+            self.guarded_turn()?;
+        }
+        self.observer.activity(Activity::Closing);
+        if self.link == Link::Up
+            && let Err(error) = self.commit_now()
+        {
+            // What is not committed is done again by whoever comes next.
+            self.note(&error);
+            self.report(self.clock.now());
+        }
+        self.crew.publisher.sink.discard();
+        Ok(())
+    }
+
+    /// A turn whose failure, or panic, makes the worker begin again.
+    ///
+    /// # Errors
+    /// As of [`Worker::run`].
+    pub fn guarded_turn(&mut self) -> Result<(), Error> {
+        let error = match catch_unwind(AssertUnwindSafe(|| self.turn())) {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) if error.ends_worker() => {
+                self.crew.publisher.sink.discard();
+                return Err(error);
+            }
+            Ok(Err(error)) => error,
+            Err(panic) => {
+                self.crew.renew(&self.config);
+                Error::Transient {
+                    doing: "turn",
+                    reason: format!("panicked: {}", panic_text(panic.as_ref())),
+                    partition: None,
+                }
+            }
+        };
+        self.begin_again(&error);
+        self.report(self.clock.now());
+        Ok(())
+    }
+
+    /// One turn: gather, step, publish, perhaps commit.
+    ///
+    /// # Errors
+    /// Whatever makes the worker begin again, or end.
+    pub fn turn(&mut self) -> Result<(), Error> {
+        let began = self.clock.now();
+        self.observer.activity(Activity::Turn);
+        self.connect_if_due(began)?;
+        self.restore_due()?;
+        let event = self.gather(began)?;
+        self.crew.settle_all()?;
+        if self.is_commit_due() {
+            self.commit_now()?;
+        }
+        self.answer(event)?;
+        self.adopt();
+        self.pass_tape();
+        self.report(began);
+        Ok(())
+    }
+
+    /// Takes records until there are enough, none waits, or an event comes.
+    fn gather(&mut self, began: Duration) -> Result<Event, Error> {
+        let before = self.crew.records;
+        let records_max = as_u64(self.config.turn_records_max);
+        loop {
+            let taken = self.crew.records - before;
+            if taken >= records_max || self.crew.is_laden() {
+                return Ok(Event::Idle);
+            }
+            let timeout = if taken == 0 {
+                self.patience()
+            } else {
+                Duration::ZERO
+            };
+            let mut failure = None;
+            let crew = &mut self.crew;
+            let event = self
+                .source
+                .poll(timeout, &mut |record| failure = crew.take(record).err());
+            if let Some(error) = failure {
+                return Err(error);
+            }
+            match event {
+                Ok(Event::Record) => {
+                    if self.crew.records - before == 1 {
+                        let now = self.clock.now();
+                        self.oldest.get_or_insert(now);
+                    }
+                    // Reading the clock for each record would cost more than the record is worth.
+                    if taken % 64 == 63 && self.clock.now() - began > GATHER_MAX {
+                        return Ok(Event::Idle);
+                    }
+                }
+                Ok(Event::End(id)) => self.note_end(id),
+                Ok(event) => return Ok(event),
+                Err(error) if error.ends_worker() => return Err(error),
+                Err(error) => {
+                    self.note(&error);
+                    return Ok(Event::Idle);
+                }
+            }
+        }
+    }
+
+    /// How long to wait for a first record.
+    fn patience(&self) -> Duration {
+        if !self.crew.slots.iter().any(is_uncommitted) {
+            return WAIT_MAX;
+        }
+        let due = self.last_commit + self.config.commit_interval;
+        due.saturating_sub(self.clock.now()).min(WAIT_MAX)
+    }
+
+    fn note_end(&mut self, id: PartitionId) {
+        if let Some(place) = self.crew.place(id)
+            && let Some(open) = self.crew.slots[place].open_mut()
+        {
+            open.end_seen = true;
+        }
+    }
+
+    /// Serves the newest version from each partition's position on.
+    pub(super) fn adopt(&mut self) {
+        if self.link != Link::Up {
+            return;
+        }
+        let newest = self.models.newest();
+        let now = self.clock.now();
+        for slot in &mut self.crew.slots {
+            let Some(open) = slot.open_mut() else { continue };
+            let speaking = open.position >= open.muted_until && open.is_current();
+            let newer = newest.version > open.state.model().version;
+            if speaking && newer && !open.log.is_full() && now >= open.next_switch {
+                open.switch(Arc::clone(&newest), now);
+            }
+        }
+    }
+
+    fn pass_tape(&mut self) {
+        let now = self.clock.now();
+        let tape = self.crew.engine.tape();
+        if now.saturating_sub(self.last_cut) >= TAPE_CUT {
+            tape.cut();
+            self.last_cut = now;
+        }
+        while let Some(chunk) = tape.take_full() {
+            if let Err(chunk) = self.tape.offer(chunk) {
+                self.tape_dropped += as_u64(chunk.len());
+                tape.give_back(chunk);
+            }
+        }
+        while let Some(chunk) = self.tape.empty() {
+            tape.give_back(chunk);
+        }
+    }
+
+    pub(super) fn report(&mut self, began: Duration) {
+        let now = self.clock.now();
+        self.reports.clear();
+        for slot in &self.crew.slots {
+            self.reports.push(slot.report(self.source.end_heard(slot.id)));
+        }
+        if self.link == Link::Up
+            && self
+                .trouble
+                .as_ref()
+                .is_some_and(|(_, at)| now.saturating_sub(*at) > TROUBLE_SHOWN)
+        {
+            self.trouble = None;
+        }
+        let crew = &mut self.crew;
+        let report = TurnReport {
+            now,
+            took: now.saturating_sub(began),
+            records: std::mem::take(&mut crew.records),
+            bytes: std::mem::take(&mut crew.bytes),
+            replayed: std::mem::take(&mut crew.replayed),
+            outcomes: &crew.publisher.outcomes,
+            bytes_published: std::mem::take(&mut crew.publisher.bytes),
+            commit: self.commit.take(),
+            partitions: &self.reports,
+            tape_rows_dropped: self.tape_dropped + crew.engine.tape().dropped(),
+            models_missing: self.models_missing,
+            restarts: self.restarts,
+            trouble: self.trouble.as_ref().map(|(text, _)| text.as_str()),
+        };
+        self.observer.turn(&report);
+        self.crew.publisher.outcomes.clear();
+    }
+}
+
+/// Doubles from one second to thirty.
+pub(super) fn back_off(attempts: u32) -> Duration {
+    BACK_OFF_MIN
+        .saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1)))
+        .min(BACK_OFF_MAX)
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text")
+}

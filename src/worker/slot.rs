@@ -1,0 +1,223 @@
+//! One assigned partition as its worker holds it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::{Model, PartitionState};
+use crate::series::observation::{NextOffset, Offset};
+use crate::worker::batch::Batch;
+use crate::worker::ports::PartitionId;
+use crate::worker::publisher::Voice;
+use crate::worker::report::{PartitionPhase, PartitionReport};
+use crate::worker::switch_log::SwitchLog;
+
+/// Whether a partition has state.
+pub(crate) enum Phase {
+    /// Paused, without state: to be restored at `due`.
+    Waiting {
+        /// By the worker's clock.
+        due: Duration,
+        /// Failures so far, for the back-off.
+        attempts: u32,
+        /// What the last failure said.
+        sentence: Option<String>,
+    },
+    /// Reading and stepping.
+    Open(Box<Open>),
+    /// Paused until somebody looks.
+    Parked(String),
+}
+
+/// State and place of a partition that is read.
+pub(crate) struct Open {
+    pub(crate) state: PartitionState,
+    /// Rows in hand.
+    pub(crate) batch: Batch,
+    /// Where the next record is expected. Invariant: everything before it is in the state or in the batch.
+    pub(crate) position: NextOffset,
+    /// Invariant: `committed <= position` once `position` has passed `muted_until`.
+    pub(crate) committed: NextOffset,
+    /// A record before it changes state and publishes nothing.
+    pub(crate) muted_until: NextOffset,
+    /// What a muted record is.
+    pub(crate) history: Voice,
+    pub(crate) log: SwitchLog,
+    /// The log as text, as the next commit carries it.
+    pub(crate) metadata: String,
+    /// Entries of the log that are adopted.
+    pub(crate) adopted: usize,
+    /// Versions of the entries that were in the log at the restore; `None` where the store holds none of that number.
+    pub(crate) versions: Vec<Option<Arc<Model>>>,
+    /// No switch before it.
+    pub(crate) next_switch: Duration,
+    /// Whether the log's end was seen since the restore.
+    pub(crate) end_seen: bool,
+    pub(crate) rebuilt: bool,
+    pub(crate) lost: u64,
+}
+
+/// What a record means before it is decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// It continues the batch.
+    None,
+    /// The batch ends before it: another version serves, or the partition begins to speak.
+    Before,
+    /// It was stepped before: the client handed it out twice.
+    Seen,
+}
+
+impl Open {
+    /// Whether what is read now was read before the commit that was restored.
+    pub(crate) fn voice(&self, offset: Offset) -> Voice {
+        if self.muted_until.is_past(offset) {
+            self.history
+        } else {
+            Voice::Speaking
+        }
+    }
+
+    /// Voice of the batch in hand: that of its last record, since a batch is cut where it changes.
+    pub(crate) fn batch_voice(&self) -> Voice {
+        self.voice(Offset(self.position.0 - 1))
+    }
+
+    pub(crate) fn cut(&self, offset: Offset) -> Cut {
+        if self.position.is_past(offset) {
+            return Cut::Seen;
+        }
+        let switches = self.log.due(self.adopted, offset) > 0;
+        let speaks = !self.batch.is_empty() && self.voice(offset) != self.batch_voice();
+        if switches || speaks {
+            Cut::Before
+        } else {
+            Cut::None
+        }
+    }
+
+    /// Adopts what the log says for a record at `offset`.
+    pub(crate) fn adopt_due(&mut self, offset: Offset) {
+        let due = self.log.due(self.adopted, offset);
+        if due == 0 {
+            return;
+        }
+        self.adopted += due;
+        if let Some(Some(model)) = self.versions.get(self.adopted - 1) {
+            self.state.adopt(Arc::clone(model));
+        }
+    }
+
+    /// Whether every switch of the log has been adopted.
+    pub(crate) fn is_current(&self) -> bool {
+        self.adopted == self.log.entries().len()
+    }
+
+    /// Serves `model` from the position on, and notes it.
+    pub(crate) fn switch(&mut self, model: Arc<Model>, now: Duration) {
+        self.log.switch(self.position, model.version);
+        self.adopted = self.log.entries().len();
+        self.metadata = self.log.to_string();
+        self.next_switch = now + self.log.spacing();
+        self.state.adopt(model);
+    }
+
+    /// Something to be committed.
+    pub(crate) fn is_uncommitted(&self) -> bool {
+        self.position > self.committed && self.position > self.muted_until
+    }
+
+    pub(crate) fn is_restored(&self) -> bool {
+        self.end_seen || self.position >= self.muted_until
+    }
+}
+
+/// One assigned partition.
+pub(crate) struct Slot {
+    pub(crate) id: PartitionId,
+    pub(crate) phase: Phase,
+    /// What was last known to be committed, in this process: never read back as "none".
+    pub(crate) remembered: Option<NextOffset>,
+    /// Whether a read of the committed offsets showed none here and some beside it.
+    pub(crate) seems_new: bool,
+}
+
+impl Slot {
+    pub(crate) const fn new(id: PartitionId, now: Duration) -> Self {
+        Self {
+            id,
+            phase: Phase::Waiting {
+                due: now,
+                attempts: 0,
+                sentence: None,
+            },
+            remembered: None,
+            seems_new: false,
+        }
+    }
+
+    /// Forgets the state: to be restored.
+    pub(crate) fn close(&mut self, now: Duration) {
+        self.phase = Phase::Waiting {
+            due: now,
+            attempts: 0,
+            sentence: None,
+        };
+        self.seems_new = false;
+    }
+
+    pub(crate) fn open_mut(&mut self) -> Option<&mut Open> {
+        match &mut self.phase {
+            Phase::Open(open) => Some(open),
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn open(&self) -> Option<&Open> {
+        match &self.phase {
+            Phase::Open(open) => Some(open),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn report(&self, end: Option<NextOffset>) -> PartitionReport {
+        let unknown = self.remembered.unwrap_or(NextOffset(0));
+        let Some(open) = self.open() else {
+            return PartitionReport {
+                id: self.id,
+                phase: match &self.phase {
+                    Phase::Parked(sentence) => PartitionPhase::Parked(sentence.clone()),
+                    Phase::Waiting { sentence, .. } => PartitionPhase::Waiting(sentence.clone()),
+                    Phase::Open(_) => unreachable!("handled below"),
+                },
+                position: unknown,
+                committed: unknown,
+                end,
+                base: unknown,
+                model: None,
+                streams: 0,
+                stats: crate::engine::PartitionStats::default(),
+                switches: 0,
+                rebuilt: false,
+                lost: 0,
+            };
+        };
+        PartitionReport {
+            id: self.id,
+            phase: if open.is_restored() {
+                PartitionPhase::Running
+            } else {
+                PartitionPhase::Restoring
+            },
+            position: open.position,
+            committed: open.committed,
+            end,
+            base: open.log.base(),
+            model: Some(open.state.model().version),
+            streams: open.state.streams(),
+            stats: *open.state.stats(),
+            switches: open.log.entries().len(),
+            rebuilt: open.rebuilt,
+            lost: open.lost,
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Base and switch log: from which offset on which version of the weights served. Travels as the metadata of the
+//! committed offset, so it is exactly as old as the offset is.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::engine::ModelVersion;
+use crate::series::observation::{NextOffset, Offset};
+
+/// Limit of a committed offset's metadata, bytes (`offset.metadata.max.bytes` of the broker).
+pub const METADATA_BYTES_MAX: usize = 4096;
+
+/// Entries at most. 64 of the longest (two numbers of 19 and 20 digits) take 2.7 KB; more would come near the broker's
+/// limit, fewer would stop learning sooner.
+pub const SWITCHES_MAX: usize = 64;
+
+/// Switches that cost no waiting: a young network learns fastest.
+const SWITCHES_FREE: usize = 16;
+
+/// After how many further switches the spacing doubles.
+const SWITCHES_PER_DOUBLING: usize = 6;
+
+const FORMAT: &str = "1";
+
+/// Which version served from which offset on. Until there are snapshots, a restore replays from the base, so the log
+/// reaches back to it.
+///
+/// Invariant: empty (nothing was ever served), or the first entry lies at the base; offsets ascend strictly; at most
+/// [`SWITCHES_MAX`] entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SwitchLog {
+    base: NextOffset,
+    entries: Vec<(NextOffset, ModelVersion)>,
+}
+
+/// Why a metadata text is not ours.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("metadata `{text}` is no switch log: {reason}")]
+pub struct ParseError {
+    text: String,
+    reason: &'static str,
+}
+
+impl SwitchLog {
+    /// A log of a partition that nothing has served yet.
+    #[must_use]
+    pub const fn new(base: NextOffset) -> Self {
+        Self {
+            base,
+            entries: Vec::new(),
+        }
+    }
+
+    /// Before it, nothing ever entered the state.
+    #[must_use]
+    pub const fn base(&self) -> NextOffset {
+        self.base
+    }
+
+    /// Switches, ascending.
+    #[must_use]
+    pub fn entries(&self) -> &[(NextOffset, ModelVersion)] {
+        &self.entries
+    }
+
+    /// Whether no version may be adopted any more.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.entries.len() >= SWITCHES_MAX
+    }
+
+    /// Least time between two switches: none at first, then doubling, so that the last entry is reached after a day.
+    #[must_use]
+    pub fn spacing(&self) -> Duration {
+        let Some(beyond) = self.entries.len().checked_sub(SWITCHES_FREE) else {
+            return Duration::ZERO;
+        };
+        let doublings = u32::try_from(beyond / SWITCHES_PER_DOUBLING).unwrap_or(u32::MAX);
+        Duration::from_secs(60).saturating_mul(2_u32.saturating_pow(doublings))
+    }
+
+    /// Notes that `version` serves from `from` on. A switch at the last one's offset replaces it: nothing was served in
+    /// between.
+    ///
+    /// # Panics
+    /// Where the log is full, or `from` lies before the last switch or before the base.
+    pub fn switch(&mut self, from: NextOffset, version: ModelVersion) {
+        let newest = self.entries.last().map_or(self.base, |entry| entry.0);
+        assert!(from >= newest, "a switch at {from} after one at {newest}");
+        if self.entries.last().is_some_and(|entry| entry.0 == from) {
+            self.entries.pop();
+        }
+        assert!(!self.is_full(), "a switch log holds {SWITCHES_MAX} entries");
+        let from = if self.entries.is_empty() { self.base } else { from };
+        self.entries.push((from, version));
+    }
+
+    /// Raises the base: what served there becomes the first entry. A lower `base` changes nothing.
+    pub fn fold(&mut self, base: NextOffset) {
+        if base <= self.base {
+            return;
+        }
+        self.base = base;
+        let folded = self.entries.partition_point(|entry| entry.0 <= base);
+        if folded > 0 {
+            self.entries.drain(..folded - 1);
+            self.entries[0].0 = base;
+        }
+    }
+
+    /// The switches that a record at `offset` is behind of and one at `seen` was not: the last of them counts.
+    #[must_use]
+    pub fn due(&self, seen: usize, offset: Offset) -> usize {
+        self.entries[seen..].partition_point(|entry| !entry.0.is_past(offset))
+    }
+}
+
+impl fmt::Display for SwitchLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{FORMAT};{};", self.base)?;
+        for (index, (offset, version)) in self.entries.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(f, "{comma}{offset}:{}", version.0)?;
+        }
+        Ok(())
+    }
+}
+
+/// Digits only, without leading zeros: exactly what is written here, so that nothing foreign passes by chance.
+fn number(text: &str) -> Result<i64, &'static str> {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !plain || (text.len() > 1 && text.starts_with('0')) {
+        return Err("a number is not written plainly");
+    }
+    text.parse().map_err(|_| "a number is too large")
+}
+
+fn parse(text: &str) -> Result<SwitchLog, &'static str> {
+    if text.len() > METADATA_BYTES_MAX {
+        return Err("it is too long");
+    }
+    let mut parts = text.split(';');
+    let (Some(FORMAT), Some(base), Some(entries), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err("it is not of the form `1;base;offset:version,…`");
+    };
+    let mut log = SwitchLog::new(NextOffset(number(base)?));
+    if entries.is_empty() {
+        return Ok(log);
+    }
+    for entry in entries.split(',') {
+        let (offset, version) = entry
+            .split_once(':')
+            .ok_or("an entry is not of the form `offset:version`")?;
+        let offset = NextOffset(number(offset)?);
+        let version = number(version)?;
+        let follows = match log.entries.last() {
+            None => offset == log.base,
+            Some(last) => offset > last.0,
+        };
+        if !follows || version == 0 || log.is_full() {
+            return Err("its entries do not ascend from the base, or are too many");
+        }
+        log.entries.push((offset, ModelVersion(version.unsigned_abs())));
+    }
+    Ok(log)
+}
+
+impl FromStr for SwitchLog {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        parse(text).map_err(|reason| ParseError {
+            text: text.chars().take(80).collect(),
+            reason,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_log_reads_back_as_written() {
+        let mut log = SwitchLog::new(NextOffset(100));
+        assert_eq!(log.to_string(), "1;100;");
+        log.switch(NextOffset(150), ModelVersion(1)); // the first one counts from the base
+        log.switch(NextOffset(200), ModelVersion(2));
+        log.switch(NextOffset(200), ModelVersion(3));
+        assert_eq!(log.to_string(), "1;100;100:1,200:3");
+        assert_eq!(log.to_string().parse(), Ok(log));
+    }
+
+    #[test]
+    fn what_is_not_written_here_is_refused() {
+        for text in [
+            "",
+            "1",
+            "1;",
+            "1;5",
+            "2;5;",
+            "1;5;;",
+            "1;-5;",
+            "1; 5;",
+            "1;05;",
+            "1;5;5:1,",
+            "1;5;6:1",
+            "1;5;5:0",
+            "1;5;5:1,5:2",
+            "1;5;5:1,4:2",
+            "1;5;5",
+            "1;5;5:1:2",
+            "1;9223372036854775808;",
+            "1;5;5:+1",
+            "x",
+        ] {
+            assert!(text.parse::<SwitchLog>().is_err(), "`{text}` passed");
+        }
+    }
+
+    #[test]
+    fn a_full_log_of_the_longest_numbers_fits_the_brokers_limit() {
+        let base = i64::MAX - 100;
+        let mut log = SwitchLog::new(NextOffset(base));
+        for step in 0..64 {
+            assert!(!log.is_full());
+            log.switch(NextOffset(base + step), ModelVersion(i64::MAX as u64));
+        }
+        assert!(log.is_full());
+        assert!(
+            log.to_string().len() <= METADATA_BYTES_MAX,
+            "{}",
+            log.to_string().len()
+        );
+        assert_eq!(log.to_string().parse(), Ok(log));
+    }
+
+    #[test]
+    fn folding_keeps_what_serves_from_the_new_base_on() {
+        let log: SwitchLog = "1;0;0:1,10:2,20:3".parse().unwrap();
+        for (base, expected) in [
+            (0, "1;0;0:1,10:2,20:3"),
+            (5, "1;5;5:1,10:2,20:3"),
+            (10, "1;10;10:2,20:3"),
+            (15, "1;15;15:2,20:3"),
+            (99, "1;99;99:3"),
+        ] {
+            let mut folded = log.clone();
+            folded.fold(NextOffset(base));
+            assert_eq!(folded.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn switches_are_due_at_their_offset() {
+        let log: SwitchLog = "1;0;0:1,10:2,20:3".parse().unwrap();
+        assert_eq!(log.due(1, Offset(9)), 0);
+        assert_eq!(log.due(1, Offset(10)), 1);
+        assert_eq!(log.due(1, Offset(25)), 2);
+        assert_eq!(log.due(3, Offset(25)), 0);
+    }
+
+    #[test]
+    fn spacing_spreads_the_log_over_a_day() {
+        let mut log = SwitchLog::new(NextOffset(0));
+        let mut total = Duration::ZERO;
+        for step in 0..64 {
+            total += log.spacing();
+            log.switch(NextOffset(step), ModelVersion(1));
+        }
+        let hours = total.as_secs() / 3600;
+        assert!((20..30).contains(&hours), "{hours}");
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_anything_never_panics_and_what_passes_reads_back(text in "[0-9;:,1]{0,40}|.{0,40}") {
+            if let Ok(log) = text.parse::<SwitchLog>() {
+                prop_assert_eq!(log.to_string(), text);
+            }
+        }
+    }
+}
