@@ -15,7 +15,12 @@ const DEPTH_MAX: usize = 8;
 
 /// The absolute path that a `file://` URL names.
 pub(super) fn path_of(url: &str) -> Result<PathBuf, Error> {
-    let refuse = |reason| Err(Error::Url { url: url.into(), reason });
+    let refuse = |reason| {
+        Err(Error::Url {
+            url: url.into(),
+            reason,
+        })
+    };
     let Some(path) = url.strip_prefix("file://") else {
         return refuse("is not on `file://`, the only kind this version serves");
     };
@@ -76,17 +81,30 @@ fn remove_abandoned(file: &Path, now: SystemTime) -> io::Result<()> {
         Err(error) => return fine_if_gone(error), // its writer has just finished
     };
     // From the future (a clock was set back): its writer may be alive.
-    if now.duration_since(written).is_ok_and(|age| age >= ABANDONED_AFTER) {
+    if now
+        .duration_since(written)
+        .is_ok_and(|age| age >= ABANDONED_AFTER)
+    {
         return fs::remove_file(file).or_else(fine_if_gone);
     }
     Ok(())
 }
 
 fn fine_if_gone(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+    if error.kind() == io::ErrorKind::NotFound {
+        Ok(())
+    } else {
+        Err(error)
+    }
 }
 
 pub(super) fn failed(url: &str, path: &Path, action: &'static str, source: io::Error) -> Error {
     let way_out = way_out(source.kind());
-    Error::Disk { url: url.into(), path: path.display().to_string(), action, way_out, source: source.into() }
+    Error::Disk {
+        url: url.into(),
+        path: path.display().to_string(),
+        action,
+        way_out,
+        source: source.into(),
+    }
 }

@@ -93,7 +93,12 @@ impl Store {
                 way_out: "raise the limit of threads (`TasksMax=`)",
                 source: source.into(),
             })?;
-        let store = Self { url, deadline: DEADLINE, requests: Some(requests), thread: Some(thread) };
+        let store = Self {
+            url,
+            deadline: DEADLINE,
+            requests: Some(requests),
+            thread: Some(thread),
+        };
         match opened.recv_timeout(store.deadline) {
             Ok(Ok(())) => Ok(store),
             Ok(Err(error)) => Err(error),
@@ -121,7 +126,11 @@ impl Store {
     pub fn put_if_absent(&self, path: &str, bytes: Vec<u8>) -> Result<Put, Error> {
         let size = bytes.len() as u64;
         if size > OBJECT_BYTES_MAX {
-            return Err(Error::TooLarge { path: path.into(), bytes: size, max: OBJECT_BYTES_MAX });
+            return Err(Error::TooLarge {
+                path: path.into(),
+                bytes: size,
+                max: OBJECT_BYTES_MAX,
+            });
         }
         match self.ask(Call::Put(parse(path)?, bytes.into()), path)? {
             Answer::Put(put) => Ok(put),
@@ -165,9 +174,16 @@ impl Store {
         match requests.try_send(Request { call, reply }) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
-                return Err(Error::Busy { url: self.url.clone(), queued: QUEUED_MAX });
+                return Err(Error::Busy {
+                    url: self.url.clone(),
+                    queued: QUEUED_MAX,
+                });
             }
-            Err(TrySendError::Disconnected(_)) => return Err(Error::Stopped { url: self.url.clone() }),
+            Err(TrySendError::Disconnected(_)) => {
+                return Err(Error::Stopped {
+                    url: self.url.clone(),
+                });
+            }
         }
         match answer.recv_timeout(self.deadline) {
             Ok(answer) => answer,
@@ -178,7 +194,11 @@ impl Store {
     fn silence(&self, error: RecvTimeoutError, path: &str) -> Error {
         let url = self.url.clone();
         match error {
-            RecvTimeoutError::Timeout => Error::Deadline { url, path: path.into(), deadline: self.deadline },
+            RecvTimeoutError::Timeout => Error::Deadline {
+                url,
+                path: path.into(),
+                deadline: self.deadline,
+            },
             RecvTimeoutError::Disconnected => Error::Stopped { url },
         }
     }
@@ -203,7 +223,12 @@ fn parse(path: &str) -> Result<Path, Error> {
 }
 
 /// The thread: one request after the other, so that a hanging disk holds one thread and not many.
-fn serve(url: &str, root: &std::path::Path, ready: &SyncSender<Result<(), Error>>, queue: &Receiver<Request>) {
+fn serve(
+    url: &str,
+    root: &std::path::Path,
+    ready: &SyncSender<Result<(), Error>>,
+    queue: &Receiver<Request>,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .max_blocking_threads(1)
@@ -235,7 +260,10 @@ pub(super) fn open_files(url: &str, root: &std::path::Path) -> Result<LocalFileS
 async fn answer(url: &str, files: &LocalFileSystem, call: Call) -> Result<Answer, Error> {
     match call {
         Call::Put(path, bytes) => {
-            match files.put_opts(&path, PutPayload::from_bytes(bytes), PutMode::Create.into()).await {
+            match files
+                .put_opts(&path, PutPayload::from_bytes(bytes), PutMode::Create.into())
+                .await
+            {
                 Ok(_) => Ok(Answer::Put(Put::Stored)),
                 Err(object_store::Error::AlreadyExists { .. }) => Ok(Answer::Put(Put::Exists)),
                 Err(error) => Err(failed(url, path.as_ref(), "write", error)),
@@ -258,9 +286,16 @@ async fn read(url: &str, files: &LocalFileSystem, path: &Path) -> Result<Option<
     };
     let bytes = found.meta.size;
     if bytes > OBJECT_BYTES_MAX {
-        return Err(Error::TooLarge { path: path.to_string(), bytes, max: OBJECT_BYTES_MAX });
+        return Err(Error::TooLarge {
+            path: path.to_string(),
+            bytes,
+            max: OBJECT_BYTES_MAX,
+        });
     }
-    let read = found.bytes().await.map_err(|e| failed(url, path.as_ref(), "read", e))?;
+    let read = found
+        .bytes()
+        .await
+        .map_err(|e| failed(url, path.as_ref(), "read", e))?;
     Ok(Some(read.into()))
 }
 
@@ -274,9 +309,15 @@ async fn list(url: &str, files: &LocalFileSystem, prefix: &Path) -> Result<Vec<E
             Err(error) => return Err(failed(url, prefix.as_ref(), "list", error)),
         };
         if entries.len() == LISTED_MAX {
-            return Err(Error::TooMany { prefix: prefix.to_string(), max: LISTED_MAX });
+            return Err(Error::TooMany {
+                prefix: prefix.to_string(),
+                max: LISTED_MAX,
+            });
         }
-        entries.push(Entry { path: meta.location.to_string(), size: meta.size });
+        entries.push(Entry {
+            path: meta.location.to_string(),
+            size: meta.size,
+        });
     }
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(entries)
@@ -284,5 +325,11 @@ async fn list(url: &str, files: &LocalFileSystem, prefix: &Path) -> Result<Vec<E
 
 fn failed(url: &str, path: &str, action: &'static str, source: object_store::Error) -> Error {
     let way_out = way_out(io_kind(&source));
-    Error::Disk { url: url.into(), path: path.into(), action, way_out, source: source.into() }
+    Error::Disk {
+        url: url.into(),
+        path: path.into(),
+        action,
+        way_out,
+        source: source.into(),
+    }
 }

@@ -30,7 +30,9 @@ pub enum Error {
         source: Box<dyn StdError + Send + Sync>,
     },
     /// An object above the bound is neither written nor read into memory.
-    #[error("`{path}` has {bytes} bytes, more than the {max} that an object may have: it is no file of this program, move it away")]
+    #[error(
+        "`{path}` has {bytes} bytes, more than the {max} that an object may have: it is no file of this program, move it away"
+    )]
     TooLarge {
         /// Object.
         path: String,
@@ -62,7 +64,9 @@ pub enum Error {
         queued: usize,
     },
     /// No answer in time. A put may or may not have happened: read before writing again.
-    #[error("the store `{url}` did not answer about `{path}` within {deadline:?}: look at the disk or mount behind it")]
+    #[error(
+        "the store `{url}` did not answer about `{path}` within {deadline:?}: look at the disk or mount behind it"
+    )]
     Deadline {
         /// As configured.
         url: String,

@@ -22,7 +22,10 @@ impl ModelStore {
     /// Over `store`; names match `[a-z0-9-]+`.
     #[must_use]
     pub fn new(store: Arc<Store>, group: &str, pipeline: &str) -> Self {
-        Self { store, directory: format!("{group}/{pipeline}/models") }
+        Self {
+            store,
+            directory: format!("{group}/{pipeline}/models"),
+        }
     }
 
     /// Path of a version from the store's root.
@@ -37,7 +40,10 @@ impl ModelStore {
     /// The store's.
     pub fn list(&self) -> Result<Vec<ModelVersion>, Error> {
         let entries = self.store.list(&self.directory)?;
-        let mut versions: Vec<_> = entries.iter().filter_map(|entry| self.version_of(&entry.path)).collect();
+        let mut versions: Vec<_> = entries
+            .iter()
+            .filter_map(|entry| self.version_of(&entry.path))
+            .collect();
         versions.sort_unstable(); // by number: names are in that order up to 8 digits only
         Ok(versions)
     }
@@ -48,8 +54,13 @@ impl ModelStore {
     /// The store's; [`Error::Model`] for a file that cannot be read as that version.
     pub fn load(&self, version: ModelVersion) -> Result<Option<Model>, Error> {
         let path = self.path(version);
-        let Some(bytes) = self.store.get(&path)? else { return Ok(None) };
-        let refuse = |reason: String| Error::Model { path: path.clone(), reason };
+        let Some(bytes) = self.store.get(&path)? else {
+            return Ok(None);
+        };
+        let refuse = |reason: String| Error::Model {
+            path: path.clone(),
+            reason,
+        };
         let model = Model::from_bytes(&bytes).map_err(|error| refuse(chain(&error)))?;
         if model.version != version {
             return Err(refuse(format!("its header names version `{}`", model.version.0)));
@@ -73,7 +84,8 @@ impl ModelStore {
     /// # Errors
     /// The store's. After [`Error::Deadline`] the version may be there: load it before going on.
     pub fn put(&self, model: &Model) -> Result<Put, Error> {
-        self.store.put_if_absent(&self.path(model.version), model.to_bytes())
+        self.store
+            .put_if_absent(&self.path(model.version), model.to_bytes())
     }
 
     /// Deletes versions beyond the newest 64 that are not in `protected`; returns them.
@@ -83,7 +95,11 @@ impl ModelStore {
     pub fn prune(&self, protected: &BTreeSet<ModelVersion>) -> Result<Vec<ModelVersion>, Error> {
         let versions = self.list()?;
         let old = &versions[..versions.len().saturating_sub(KEPT)];
-        let doomed: Vec<_> = old.iter().copied().filter(|version| !protected.contains(version)).collect();
+        let doomed: Vec<_> = old
+            .iter()
+            .copied()
+            .filter(|version| !protected.contains(version))
+            .collect();
         for &version in &doomed {
             self.store.delete(&self.path(version))?;
         }

@@ -10,7 +10,9 @@ use crate::store::error::way_out;
 use crate::store::{Config, Error, ModelStore, Put, Store};
 
 fn open(directory: &Path) -> Result<Store, Error> {
-    Store::open(&Config { url: format!("file://{}", directory.display()) })
+    Store::open(&Config {
+        url: format!("file://{}", directory.display()),
+    })
 }
 
 #[test]
@@ -18,14 +20,29 @@ fn put_get_list_delete_round_trip_and_survive_a_reopen() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap();
     assert_eq!(store.get("g/p/models/a").unwrap(), None);
-    assert_eq!(store.put_if_absent("g/p/models/b", vec![2; 3]).unwrap(), Put::Stored);
+    assert_eq!(
+        store.put_if_absent("g/p/models/b", vec![2; 3]).unwrap(),
+        Put::Stored
+    );
     assert_eq!(store.put_if_absent("g/p/models/a", vec![1]).unwrap(), Put::Stored);
     assert_eq!(store.put_if_absent("g/p/models/a", vec![9]).unwrap(), Put::Exists);
     drop(store);
     let store = open(directory.path()).unwrap();
-    assert_eq!(store.get("g/p/models/a").unwrap(), Some(vec![1]), "the second put changed nothing");
-    let listed: Vec<_> = store.list("g/p").unwrap().into_iter().map(|e| (e.path, e.size)).collect();
-    assert_eq!(listed, [("g/p/models/a".to_owned(), 1), ("g/p/models/b".to_owned(), 3)]);
+    assert_eq!(
+        store.get("g/p/models/a").unwrap(),
+        Some(vec![1]),
+        "the second put changed nothing"
+    );
+    let listed: Vec<_> = store
+        .list("g/p")
+        .unwrap()
+        .into_iter()
+        .map(|e| (e.path, e.size))
+        .collect();
+    assert_eq!(
+        listed,
+        [("g/p/models/a".to_owned(), 1), ("g/p/models/b".to_owned(), 3)]
+    );
     store.delete("g/p/models/a").unwrap();
     store.delete("g/p/models/a").unwrap();
     assert_eq!(store.get("g/p/models/a").unwrap(), None);
@@ -42,7 +59,11 @@ fn of_two_stores_at_once_one_put_wins_each_path() {
         barrier.wait(); // before any panic: a waiting twin would hang
         let store = store.unwrap();
         (0..paths)
-            .map(|i| store.put_if_absent(&format!("g/p/{i}"), vec![writer; 4096]).unwrap())
+            .map(|i| {
+                store
+                    .put_if_absent(&format!("g/p/{i}"), vec![writer; 4096])
+                    .unwrap()
+            })
             .collect::<Vec<_>>()
     };
     let (a, b) = std::thread::scope(|scope| {
@@ -54,7 +75,11 @@ fn of_two_stores_at_once_one_put_wins_each_path() {
     for i in 0..paths {
         assert_ne!(a[i], b[i], "path {i}: exactly one is told `Stored`");
         let winner = if a[i] == Put::Stored { 1 } else { 2 };
-        assert_eq!(store.get(&format!("g/p/{i}")).unwrap(), Some(vec![winner; 4096]), "path {i}");
+        assert_eq!(
+            store.get(&format!("g/p/{i}")).unwrap(),
+            Some(vec![winner; 4096]),
+            "path {i}"
+        );
     }
 }
 
@@ -64,16 +89,27 @@ fn open_removes_abandoned_temporaries_only() {
     let deep = directory.path().join("g/p/models");
     fs::create_dir_all(&deep).unwrap();
     let old = SystemTime::UNIX_EPOCH;
-    for (name, is_old) in [("00000001.safetensors#1", true), ("00000002.safetensors#1", false), ("kept", true)] {
+    for (name, is_old) in [
+        ("00000001.safetensors#1", true),
+        ("00000002.safetensors#1", false),
+        ("kept", true),
+    ] {
         let file = fs::File::create(deep.join(name)).unwrap();
         if is_old {
             file.set_modified(old).unwrap();
         }
     }
     open(directory.path()).unwrap();
-    let mut left: Vec<_> = fs::read_dir(&deep).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let mut left: Vec<_> = fs::read_dir(&deep)
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
     left.sort();
-    assert_eq!(left, ["00000002.safetensors#1", "kept"], "a living writer's temporary stays");
+    assert_eq!(
+        left,
+        ["00000002.safetensors#1", "kept"],
+        "a living writer's temporary stays"
+    );
 }
 
 #[test]
@@ -86,12 +122,22 @@ fn a_missing_directory_is_made() {
 
 #[test]
 fn urls_that_cannot_be_used_are_refused_with_the_way_out() {
-    for url in ["s3://bucket/x", "/var/lib/tidecast", "file://host/x", "file:///a?b", "file:///a/../b", ""] {
+    for url in [
+        "s3://bucket/x",
+        "/var/lib/tidecast",
+        "file://host/x",
+        "file:///a?b",
+        "file:///a/../b",
+        "",
+    ] {
         let text = path_of(url).unwrap_err().to_string();
         assert!(text.starts_with(&format!("`store.url` `{url}` ")), "{text}");
         assert!(text.contains("give `file:///absolute/path`"), "{text}");
     }
-    assert_eq!(path_of("file:///var/lib/tide cast").unwrap(), Path::new("/var/lib/tide cast"));
+    assert_eq!(
+        path_of("file:///var/lib/tide cast").unwrap(),
+        Path::new("/var/lib/tide cast")
+    );
 }
 
 #[test]
@@ -102,14 +148,23 @@ fn a_directory_that_cannot_be_written_says_so() {
     let is_root = fs::write(directory.path().join("x"), b"").is_ok(); // root writes everywhere
     if !is_root {
         let text = open(directory.path()).unwrap_err().to_string();
-        assert!(text.contains("permission denied: give the directory to the service's user"), "{text}");
+        assert!(
+            text.contains("permission denied: give the directory to the service's user"),
+            "{text}"
+        );
     }
     // What nobody can write, root included: a directory below a file.
     let file = tempfile::NamedTempFile::new().unwrap();
     let below = file.path().join("store");
     let text = open(&below).unwrap_err().to_string();
-    let (url, path) = (format!("`file://{}`", below.display()), format!("`{}`", below.display()));
-    assert!(text.contains(&url) && text.contains(&path) && text.contains("a file is in the way"), "{text}");
+    let (url, path) = (
+        format!("`file://{}`", below.display()),
+        format!("`{}`", below.display()),
+    );
+    assert!(
+        text.contains(&url) && text.contains(&path) && text.contains("a file is in the way"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -124,7 +179,10 @@ fn the_systems_reason_is_found_under_the_layers() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap();
     fs::write(directory.path().join("g"), b"in the way").unwrap();
-    let text = store.put_if_absent("g/p/models/a", vec![1]).unwrap_err().to_string();
+    let text = store
+        .put_if_absent("g/p/models/a", vec![1])
+        .unwrap_err()
+        .to_string();
     assert!(text.contains("cannot write `g/p/models/a`"), "{text}");
     assert!(text.contains("a file is in the way of a directory"), "{text}");
 }
@@ -142,7 +200,10 @@ fn paths_that_leave_the_store_are_refused() {
 fn a_call_that_takes_too_long_is_given_up() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap().with_deadline(Duration::ZERO);
-    let text = store.put_if_absent("a", vec![0; 1 << 20]).unwrap_err().to_string();
+    let text = store
+        .put_if_absent("a", vec![0; 1 << 20])
+        .unwrap_err()
+        .to_string();
     assert!(text.contains("did not answer about `a` within 0ns"), "{text}");
 }
 
@@ -175,10 +236,19 @@ mod models {
         let models = store(directory.path());
         let place = directory.path().join("tidecast/plant/models");
         fs::create_dir_all(&place).unwrap();
-        for name in ["00000002.safetensors", "00000010.safetensors", "123456789.safetensors"] {
+        for name in [
+            "00000002.safetensors",
+            "00000010.safetensors",
+            "123456789.safetensors",
+        ] {
             fs::write(place.join(name), b"").unwrap();
         }
-        for name in ["00000003.withdrawn", "4.safetensors", "+0000005.safetensors", "00000006.safetensors.bak"] {
+        for name in [
+            "00000003.withdrawn",
+            "4.safetensors",
+            "+0000005.safetensors",
+            "00000006.safetensors.bak",
+        ] {
             fs::write(place.join(name), b"").unwrap();
         }
         let versions: Vec<_> = models.list().unwrap().into_iter().map(|v| v.0).collect();
@@ -194,7 +264,9 @@ mod models {
         for version in 1..=70 {
             fs::write(directory.path().join(models.path(ModelVersion(version))), b"x").unwrap();
         }
-        let gone = models.prune(&BTreeSet::from([ModelVersion(2), ModelVersion(69)])).unwrap();
+        let gone = models
+            .prune(&BTreeSet::from([ModelVersion(2), ModelVersion(69)]))
+            .unwrap();
         assert_eq!(gone, [1, 3, 4, 5, 6].map(ModelVersion));
         let left = models.list().unwrap();
         assert_eq!((left.len(), left[0]), (65, ModelVersion(2)));

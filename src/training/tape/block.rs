@@ -1,5 +1,7 @@
 //! A block of the tape: at most T consecutive steps of one stream, as served.
 
+use std::ops::Range;
+
 use crate::engine::{TapeChunk, TapeDims};
 use crate::nn::Batch;
 
@@ -162,12 +164,11 @@ impl Block {
         self.states.fill(0.0);
     }
 
-    /// Copies rows `from..from + count` to steps `to..` of column `b` of a batch of `layout.steps` steps.
+    /// Copies `rows` to the steps from `at.0` on of column `at.1`.
     pub(crate) fn copy_rows(
         &self,
         layout: &Layout,
-        from: usize,
-        count: usize,
+        rows: Range<usize>,
         batch: &mut Batch,
         at: (usize, usize),
     ) {
@@ -177,13 +178,13 @@ impl Block {
             skips,
             ..
         } = layout.dims;
-        let (to, b) = at;
-        for t in 0..count {
-            let place = (to + t) * batch.rows + b;
-            put(&mut batch.inputs, place, &self.inputs, from + t, inputs);
-            put(&mut batch.skips, place, &self.skips, from + t, horizons * skips);
-            put(&mut batch.targets, place, &self.targets, from + t, horizons);
-            put(&mut batch.weights, place, &self.weights, from + t, horizons);
+        let (first, column) = at;
+        for (t, row) in rows.enumerate() {
+            let place = (first + t) * batch.rows + column;
+            put(&mut batch.inputs, place, &self.inputs, row, inputs);
+            put(&mut batch.skips, place, &self.skips, row, horizons * skips);
+            put(&mut batch.targets, place, &self.targets, row, horizons);
+            put(&mut batch.weights, place, &self.weights, row, horizons);
         }
     }
 

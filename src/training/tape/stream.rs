@@ -179,9 +179,9 @@ impl Stream {
         let block = &self.blocks[index];
         let here = rows.min(block.rows - from);
         block.copy_state(layout, from, batch, b);
-        block.copy_rows(layout, from, here, batch, (0, b));
+        block.copy_rows(layout, from..from + here, batch, (0, b));
         if rows > here {
-            self.blocks[index + 1].copy_rows(layout, 0, rows - here, batch, (here, b));
+            self.blocks[index + 1].copy_rows(layout, 0..rows - here, batch, (here, b));
         }
     }
 

@@ -218,7 +218,7 @@ fn segments_never_cross_a_gap_and_start_with_their_own_state() {
                     "consecutive steps"
                 );
             }
-            seen_inside |= first as usize % STEPS != 0;
+            seen_inside |= !(first as usize).is_multiple_of(STEPS);
         }
     }
     assert!(seen_inside, "segments start inside blocks too");
