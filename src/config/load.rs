@@ -1,0 +1,217 @@
+//! From layers to the configuration of a process.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::config::DEFAULTS;
+use crate::config::error::{Errors, Problem};
+use crate::config::process::Config;
+use crate::config::reader::{Reader, Section};
+use crate::config::resolved::Resolved;
+use crate::config::tree::{self, Entry, Node, Origin, Table};
+use crate::config::{cluster, pipeline, services, topics};
+use crate::kafka;
+
+/// Prefix of the environment's keys.
+const ENVIRONMENT: &str = "TIDECAST__";
+/// Bytes of a config file at most: it is written by people.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// Where a configuration comes from, without the embedded defaults.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// `--config`, lowest first.
+    pub files: Vec<PathBuf>,
+    /// The whole environment: `TIDECAST__…`, `CREDENTIALS_DIRECTORY`, and what secrets name.
+    pub environment: BTreeMap<String, String>,
+    /// `--set`, lowest first: `section.key=value`.
+    pub set: Vec<String>,
+    /// Name of the host, the default of `service.instance`.
+    pub host_name: String,
+}
+
+/// Lays the layers over each other and validates what results. Reads the files that `sources` and secrets name; nothing
+/// else.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn load(sources: &Sources) -> Result<Resolved, Errors> {
+    let mut reader = Reader::default();
+    let mut tree = layers(sources, &mut reader);
+    host_name(&mut tree, &sources.host_name);
+    spread_defaults(&mut tree);
+    let config = read(&tree, sources, &mut reader);
+    match config {
+        Some(config) if reader.problems.is_empty() => Ok(Resolved::new(config, tree)),
+        _ => {
+            assert!(
+                !reader.problems.is_empty(),
+                "a value is missing, and nobody said which"
+            );
+            Err(Errors(reader.problems))
+        }
+    }
+}
+
+fn layers(sources: &Sources, reader: &mut Reader) -> Table {
+    let mut tree =
+        tree::parse(DEFAULTS, &|_| Origin::Default).expect("the embedded file is TOML, a test reads it");
+    for path in &sources.files {
+        match file(path) {
+            Ok(table) => tree::merge(&mut tree, table),
+            Err(problem) => reader.problems.push(problem),
+        }
+    }
+    for (name, value) in &sources.environment {
+        if let Some(rest) = name.strip_prefix(ENVIRONMENT) {
+            tree::merge(&mut tree, variable(name, rest, value));
+        }
+    }
+    for setting in &sources.set {
+        match tree::split_setting(setting) {
+            Ok((path, text)) => tree::merge(&mut tree, tree::at(&path, text, &Origin::CommandLine)),
+            Err(problem) => reader.problems.push(problem),
+        }
+    }
+    tree
+}
+
+fn file(path: &PathBuf) -> Result<Table, Problem> {
+    let shown = path.display().to_string();
+    let problem = |key: String, message: String| Problem {
+        key,
+        message,
+        origin: None,
+    };
+    let size = fs::metadata(path).map(|data| data.len()).unwrap_or_default();
+    if size > FILE_BYTES_MAX {
+        let message = format!(
+            "has {size} bytes, more than {FILE_BYTES_MAX}: give a configuration with `--config FILE`"
+        );
+        return Err(problem(shown, message));
+    }
+    let text = fs::read_to_string(path).map_err(|error| {
+        problem(
+            shown.clone(),
+            format!("cannot be read, {error}: give a readable file with `--config FILE`"),
+        )
+    })?;
+    let origin = |line| Origin::File {
+        path: shown.clone(),
+        line,
+    };
+    tree::parse(&text, &origin).map_err(|(line, message)| {
+        problem(
+            format!("{shown}:{line}"),
+            format!("is no TOML, {message}: mend the line"),
+        )
+    })
+}
+
+/// `TIDECAST__SECTION__KEY`; below `kafka.client` `_` stands for the dots of a property.
+fn variable(name: &str, rest: &str, value: &str) -> Table {
+    let mut path: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
+    if let [section, client, property] = path.as_mut_slice() {
+        if section == "kafka" && client == "client" {
+            *property = property.replace('_', ".");
+        }
+    }
+    tree::at(&path, value.to_owned(), &Origin::Environment(name.to_owned()))
+}
+
+/// The host's name as a name of ours: lower-cased, other characters replaced.
+fn host_name(tree: &mut Table, host: &str) {
+    let plain = |letter: char| {
+        let lower = letter.to_ascii_lowercase();
+        if lower.is_ascii_alphanumeric() { lower } else { '-' }
+    };
+    let name: String = host.chars().map(plain).take(64).collect();
+    if name.is_empty() {
+        return;
+    }
+    if let Some(Node::Table(service)) = tree.get_mut("service").map(|entry| &mut entry.node) {
+        service.entry("instance".to_owned()).or_insert(Entry {
+            node: Node::Value(toml::Value::String(name)),
+            origin: Origin::Host,
+        });
+    }
+}
+
+/// Lays every pipeline over `[pipeline."*"]`, which goes.
+fn spread_defaults(tree: &mut Table) {
+    let Some(Node::Table(pipelines)) = tree.get_mut("pipeline").map(|entry| &mut entry.node) else {
+        return;
+    };
+    let Some(Entry {
+        node: Node::Table(defaults),
+        ..
+    }) = pipelines.remove("*")
+    else {
+        return;
+    };
+    for entry in pipelines.values_mut() {
+        if let Node::Table(own) = &mut entry.node {
+            let mut whole = defaults.clone();
+            tree::merge(&mut whole, std::mem::take(own));
+            *own = whole;
+        }
+    }
+}
+
+fn read(tree: &Table, sources: &Sources, reader: &mut Reader) -> Option<Config> {
+    let mut root = Section::new(String::new(), String::new(), Some(tree));
+    let service = services::service(root.section(reader, "service"), reader);
+    let cluster = cluster::read(root.section(reader, "kafka"), sources, reader);
+    let store = services::store(root.section(reader, "store"), reader);
+    let training = services::training(root.section(reader, "training"), reader);
+    let common = pipeline::Common {
+        cluster: cluster.as_ref(),
+        rebuild: store.as_ref().map(|(_, rebuild)| *rebuild),
+        training: training.as_ref(),
+    };
+    let mut section = root.section(reader, "pipeline");
+    let pipelines = pipeline::all(&section.names(), &mut section, &common, reader);
+    root.finish(reader);
+    if let Some(pipelines) = &pipelines {
+        topics::check(pipelines, reader);
+    }
+    let (service, cluster) = (service?, cluster?);
+    Some(Config {
+        http: service.http,
+        log: service.log,
+        log_format: service.log_format,
+        shutdown_grace: service.shutdown_grace,
+        kafka: kafka::Config {
+            brokers: cluster.brokers,
+            group: cluster.group,
+            instance: service.instance,
+            client: cluster.client,
+        },
+        store: store?.0,
+        pipelines: pipelines?,
+    })
+}
+
+/// Every key that is served, with `*` for a pipeline's name: what the reader asks for.
+#[cfg(test)]
+pub(super) fn served() -> Vec<String> {
+    let set = [
+        "pipeline.p.input.topics=a",
+        "pipeline.p.input.values=v",
+        "pipeline.p.output.topic=b",
+        "pipeline.p.dead_letter.topic=c",
+    ];
+    let sources = Sources {
+        set: set.map(str::to_owned).to_vec(),
+        host_name: "h".to_owned(),
+        ..Sources::default()
+    };
+    let mut reader = Reader::default();
+    let mut tree = layers(&sources, &mut reader);
+    host_name(&mut tree, &sources.host_name);
+    spread_defaults(&mut tree);
+    let config = read(&tree, &sources, &mut reader);
+    assert!(config.is_some(), "{:?}", reader.problems);
+    reader.served.into_iter().collect()
+}
