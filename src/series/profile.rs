@@ -151,6 +151,27 @@ impl Profile {
     }
 }
 
+/// A profile with its slots, to read from.
+#[derive(Clone, Copy, Debug)]
+pub struct ProfileView<'a> {
+    /// Open slot.
+    pub state: &'a Profile,
+    /// (K), value-like.
+    pub means: &'a [f32],
+    /// (K), free.
+    pub visits: &'a [f32],
+    /// Cut.
+    pub rules: &'a ProfileRules,
+}
+
+impl ProfileView<'_> {
+    /// [`Profile::at`].
+    #[must_use]
+    pub fn at(&self, index: u32) -> Option<f32> {
+        self.state.at(self.means, self.visits, self.rules, index)
+    }
+}
+
 #[cfg(test)]
 #[path = "tests/profile.rs"]
 mod tests;

@@ -1,0 +1,241 @@
+//! Forecasts in flight, kept until their target is observed (RECIPE §7).
+//!
+//! Scored horizons up to 24 are kept at every step; beyond, 16 are in flight, opened every n steps: n the smallest
+//! integer ≥ b/16 coprime with the season (else one phase of the day is judged for ever). Which residue a stream opens
+//! is its phase, a hash. Each scored horizon has its own slots, flat f32, so many that an origin's slot is free again
+//! when it comes round: the slot of step s is (s + phase)/n modulo their number.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::experts::base::SHARES;
+use crate::experts::scale::FEATURES;
+use crate::series::Rebase;
+
+/// Horizons up to this one are kept at every step.
+const EVERY_STEP: u32 = 24;
+/// In flight beyond. 8 lose 1 % of the quantile loss, 24 win .2 %.
+const IN_FLIGHT: u32 = 16;
+
+/// Which origins of a scored horizon are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sampling {
+    /// b.
+    pub horizon: u32,
+    /// n.
+    pub stride: u32,
+    /// Which residue of the steps, from a hash of the stream.
+    pub phase: u64,
+}
+
+/// What an origin keeps of its forecast, beside its experts' forecasts (E).
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Issued {
+    /// 1 while in flight (free).
+    open: f32,
+    /// m1: the classical centre (value-like).
+    pub classical: f32,
+    /// f: the served centre (value-like).
+    pub served: f32,
+    /// s: the classical scale, the network's unit; 0 where there was none yet (scale-like).
+    pub classical_scale: f32,
+    /// s₂: the served scale; 0 where there was none yet (scale-like).
+    pub served_scale: f32,
+    /// Side above the median; below it is 2 − side (free).
+    pub side: f32,
+    /// (q90 − q10) / 2.56 as published, for the anomaly (scale-like).
+    pub spread: f32,
+    /// φ of the classical chain; the network's width is 0 there (free).
+    pub classical_features: [f32; FEATURES],
+    /// φ of the served chain (free).
+    pub served_features: [f32; FEATURES],
+    /// Deviations of the origin from the shares' bases; NaN: not learnt (scale-like).
+    pub deviations: [f32; SHARES],
+    /// The shares' bases at the target (value-like).
+    pub bases: [f32; SHARES],
+}
+
+/// f32 words of [`Issued`].
+const HEAD: usize = size_of::<Issued>() / size_of::<f32>();
+
+/// f32 words of one entry with so many experts (E, the network included).
+#[must_use]
+pub const fn entry_len(experts: usize) -> usize {
+    HEAD + experts
+}
+
+/// Slots of a scored horizon.
+#[must_use]
+pub const fn entries(horizon: u32) -> usize {
+    if horizon <= EVERY_STEP {
+        horizon as usize
+    } else {
+        IN_FLIGHT as usize
+    }
+}
+
+/// f32 words of all slots of a scored horizon. Zeroed = nothing in flight.
+#[must_use]
+pub const fn len(horizon: u32, experts: usize) -> usize {
+    entries(horizon) * entry_len(experts)
+}
+
+/// n for scored horizon b and a season of so many steps (0 or 1 = none).
+#[must_use]
+pub const fn stride_of(horizon: u32, season_steps: u32) -> u32 {
+    if horizon <= EVERY_STEP {
+        return 1;
+    }
+    let mut stride = horizon.div_ceil(IN_FLIGHT);
+    while stride > 1 && season_steps > 1 && common_divisor(stride, season_steps) > 1 {
+        stride += 1;
+    }
+    stride
+}
+
+const fn common_divisor(mut a: u32, mut b: u32) -> u32 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+impl Sampling {
+    /// For a scored horizon and a season; `phase` is a hash of the stream. Where the season changes, call [`clear`].
+    #[must_use]
+    pub const fn new(horizon: u32, season_steps: u32, phase: u64) -> Self {
+        let stride = stride_of(horizon, season_steps);
+        Self {
+            horizon,
+            stride,
+            phase: phase % stride as u64,
+        }
+    }
+
+    /// Whether the forecast issued at this step (counted from the stream's start) is kept.
+    #[must_use]
+    pub const fn is_origin(&self, step: u64) -> bool {
+        (step + self.phase).is_multiple_of(self.stride as u64)
+    }
+
+    fn slot<'a>(&self, slots: &'a mut [f32], step: u64, experts: usize) -> (&'a mut Issued, &'a mut [f32]) {
+        let turn = (step + self.phase) / u64::from(self.stride);
+        let slot = (turn % entries(self.horizon) as u64) as usize;
+        let entry = &mut slots[slot * entry_len(experts)..][..entry_len(experts)];
+        let (head, forecasts) = entry.split_at_mut(HEAD);
+        (
+            bytemuck::from_bytes_mut(bytemuck::cast_slice_mut(head)),
+            forecasts,
+        )
+    }
+}
+
+/// Keeps a forecast issued at `step`, where that is an origin: the entry to fill, with its experts' forecasts (E).
+pub fn open<'a>(
+    slots: &'a mut [f32],
+    sampling: &Sampling,
+    step: u64,
+    experts: usize,
+) -> Option<(&'a mut Issued, &'a mut [f32])> {
+    if !sampling.is_origin(step) {
+        return None;
+    }
+    let (issued, forecasts) = sampling.slot(slots, step, experts);
+    *issued = Issued::zeroed();
+    issued.open = 1.0;
+    Some((issued, forecasts))
+}
+
+/// The forecast whose target is `step`, where one is in flight; its slot is free afterwards. Call it for every step,
+/// also a missing one (and drop what it gives: a missing target matures nothing), before [`open`].
+pub fn due<'a>(
+    slots: &'a mut [f32],
+    sampling: &Sampling,
+    step: u64,
+    experts: usize,
+) -> Option<(&'a Issued, &'a [f32])> {
+    let origin = step.checked_sub(u64::from(sampling.horizon))?;
+    if !sampling.is_origin(origin) {
+        return None;
+    }
+    let (issued, forecasts) = sampling.slot(slots, origin, experts);
+    if issued.open == 0.0 {
+        return None;
+    }
+    issued.open = 0.0;
+    Some((issued, forecasts))
+}
+
+/// Drops all in flight: the grid made a long jump or restarted, or the season changed.
+pub fn clear(slots: &mut [f32]) {
+    slots.fill(0.0);
+}
+
+/// Re-bases all slots of a scored horizon.
+pub fn rebase(slots: &mut [f32], experts: usize, by: Rebase) {
+    for entry in slots.chunks_exact_mut(entry_len(experts)) {
+        let (head, forecasts) = entry.split_at_mut(HEAD);
+        let issued: &mut Issued = bytemuck::from_bytes_mut(bytemuck::cast_slice_mut(head));
+        if issued.open == 0.0 {
+            continue;
+        }
+        issued.classical = by.value(issued.classical);
+        issued.served = by.value(issued.served);
+        issued.classical_scale = by.scale(issued.classical_scale);
+        issued.served_scale = by.scale(issued.served_scale);
+        issued.spread = by.scale(issued.spread);
+        issued.deviations = issued.deviations.map(|x| by.scale(x));
+        issued.bases = issued.bases.map(|x| by.value(x));
+        for f in forecasts {
+            *f = by.value(*f);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stride_is_coprime_with_the_season() {
+        assert_eq!(stride_of(24, 24), 1);
+        assert_eq!(stride_of(96, 24), 7);
+        assert_eq!(stride_of(96, 0), 6);
+        assert_eq!(stride_of(48, 24), 5);
+    }
+
+    #[test]
+    fn every_origin_matures_once_at_its_target_and_no_slot_is_lost() {
+        for (horizon, season) in [(1, 24), (2, 1), (24, 24), (25, 24), (96, 24), (96, 1), (100, 7)] {
+            let sampling = Sampling::new(horizon, season, 5);
+            let mut slots = vec![0.0; len(horizon, 2)];
+            let mut opened = std::collections::VecDeque::new();
+            for step in 0..2_000u64 {
+                let matured = due(&mut slots, &sampling, step, 2).map(|(issued, f)| (issued.served, f[1]));
+                let expected = opened
+                    .front()
+                    .copied()
+                    .filter(|&at| at + u64::from(horizon) == step);
+                assert_eq!(matured, expected.map(|at| (at as f32, at as f32 + 0.5)));
+                if expected.is_some() {
+                    opened.pop_front();
+                }
+                if let Some((issued, forecasts)) = open(&mut slots, &sampling, step, 2) {
+                    issued.served = step as f32;
+                    forecasts[1] = step as f32 + 0.5;
+                    opened.push_back(step);
+                }
+            }
+            assert!(opened.len() <= entries(horizon));
+        }
+    }
+
+    #[test]
+    fn cleared_slots_mature_nothing() {
+        let sampling = Sampling::new(3, 1, 0);
+        let mut slots = vec![0.0; len(3, 1)];
+        open(&mut slots, &sampling, 0, 1).unwrap();
+        clear(&mut slots);
+        assert!(due(&mut slots, &sampling, 3, 1).is_none());
+    }
+}
