@@ -216,6 +216,78 @@ fn writes_are_synced() {
 
 mod models {
     use super::*;
+    use crate::engine::{Model, Origin};
+    use crate::nn::{Cell, Params, Shape};
+
+    fn model(version: u64, seed: u64) -> Model {
+        let shape = Shape {
+            cell: Cell::Gru,
+            inputs: 3,
+            hidden: 4,
+            layers: 1,
+            horizons: 2,
+            skips: 2,
+            head_hidden: 4,
+            quantiles: vec![0.1, 0.5, 0.9],
+        };
+        let parent = (version > 1).then(|| ModelVersion(version - 1));
+        let origin = Origin {
+            version: ModelVersion(version),
+            parent,
+            lineage: 7,
+            made: "online".into(),
+        };
+        Model::from_params(origin, Params::init(&shape, seed))
+    }
+
+    #[test]
+    fn a_version_is_read_back_as_it_was_and_the_second_writer_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let models = store(directory.path());
+        let (first, second, rival) = (model(1, 1), model(2, 2), model(2, 3));
+        assert_eq!(models.put(&first).unwrap(), Put::Stored);
+        assert_eq!(models.put(&second).unwrap(), Put::Stored);
+        assert_eq!(models.put(&rival).unwrap(), Put::Exists);
+        assert_eq!(models.list().unwrap(), [ModelVersion(1), ModelVersion(2)]);
+        let newest = models.newest().unwrap().unwrap();
+        assert_eq!(newest.origin(), second.origin());
+        assert_eq!(newest.params, second.params, "the rival changed nothing");
+        assert!(
+            directory
+                .path()
+                .join("tidecast/plant/models/00000001.safetensors")
+                .is_file()
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_damaged_or_renamed_is_refused_with_the_reason() {
+        let directory = tempfile::tempdir().unwrap();
+        let models = store(directory.path());
+        models.put(&model(1, 1)).unwrap();
+        let file = |version| directory.path().join(models.path(ModelVersion(version)));
+        fs::copy(file(1), file(5)).unwrap();
+        let text = models.load(ModelVersion(5)).unwrap_err().to_string();
+        let path = models.path(ModelVersion(5));
+        assert!(
+            text.contains(&format!("`{path}`")) && text.contains("names version `1`"),
+            "{text}"
+        );
+        assert!(text.contains("restore it from a copy or delete it"), "{text}");
+
+        let whole = fs::read(file(1)).unwrap();
+        fs::write(file(6), &whole[..whole.len() - 1]).unwrap();
+        fs::write(file(7), b"").unwrap();
+        fs::write(file(8), vec![0xff; 4096]).unwrap();
+        for version in 6..=8 {
+            let refused = models.load(ModelVersion(version));
+            assert!(
+                matches!(refused, Err(Error::Model { .. })),
+                "{version}: {refused:?}"
+            );
+        }
+        assert!(models.newest().is_err(), "never silently an older one");
+    }
 
     fn store(directory: &Path) -> ModelStore {
         ModelStore::new(Arc::new(open(directory).unwrap()), "tidecast", "plant")

