@@ -14,7 +14,7 @@
 /// Outputs of a panel: two AVX2 or four SSE registers.
 pub(super) const PANEL: usize = 16;
 /// Rows computed together: enough independent sums to hide the latency of an addition, few enough for 16 registers.
-const BLOCK: usize = 4;
+const BLOCK: usize = 2;
 
 type Lane = [f32; PANEL];
 

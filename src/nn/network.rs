@@ -130,6 +130,10 @@ impl Network {
     ///
     /// # Panics
     /// If a slice has the wrong length or `scratch` is too small.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "five arrays of one kernel, each with its shape"
+    )]
     pub fn head(
         &self,
         rows: usize,

@@ -134,3 +134,76 @@ pub fn clip_global_norm(gradient: &mut [f32], max: f32) -> f32 {
     }
     norm as f32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adam_follows_its_equations() {
+        let (mut adam, mut params) = (Adam::new(2), [1_f32, -2.]);
+        let (mut m, mut v, mut twin) = ([0_f64; 2], [0_f64; 2], [1_f64, -2.]);
+        for k in 1..=50 {
+            let gradient = [(k as f32).sin(), (k as f32 * 1.3).cos() * 1e-3];
+            adam.step(&mut params, &gradient, 1e-2).unwrap();
+            for i in 0..2 {
+                let g = f64::from(gradient[i]);
+                m[i] = 0.9 * m[i] + 0.1 * g;
+                v[i] = 0.99 * v[i] + 0.01 * g * g;
+                let direction =
+                    (m[i] / (1. - 0.9_f64.powi(k))) / ((v[i] / (1. - 0.99_f64.powi(k))).sqrt() + 1e-8);
+                twin[i] -= 1e-2 * (direction + 1e-4 * twin[i]);
+            }
+        }
+        for (found, wanted) in params.iter().zip(twin) {
+            assert!((f64::from(*found) - wanted).abs() < 1e-5, "{found} {wanted}");
+        }
+    }
+
+    #[test]
+    fn adam_decays_weights_apart_from_the_gradient() {
+        let (mut adam, mut params) = (Adam::new(1), [1_f32]);
+        adam.step(&mut params, &[0.], 0.1).unwrap();
+        assert!((params[0] - (1. - 0.1 * 1e-4)).abs() < 1e-7);
+    }
+
+    #[test]
+    fn adam_refuses_what_is_not_finite_and_changes_nothing() {
+        for broken in [f32::NAN, f32::INFINITY, 1e30] {
+            let (mut adam, mut params) = (Adam::new(2), [1_f32, 2.]);
+            let mut clean = (adam.clone(), params);
+            assert_eq!(adam.step(&mut params, &[0.5, broken], 1e-2), Err(NonFinite));
+            assert_eq!(adam.step(&mut params, &[0.5, 0.5], f32::NAN), Err(NonFinite));
+            assert_eq!(params, [1., 2.]);
+            adam.step(&mut params, &[0.5, 0.5], 1e-2).unwrap();
+            clean.0.step(&mut clean.1, &[0.5, 0.5], 1e-2).unwrap();
+            assert_eq!(params, clean.1); // moments and powers were untouched too
+        }
+    }
+
+    #[test]
+    fn ema_starts_fast_and_settles() {
+        let mut ema = Ema::new(&[0.]);
+        ema.update(&[1.]);
+        assert!((ema.as_slice()[0] - 10. / 11.).abs() < 1e-6);
+        (0..2000).for_each(|_| ema.update(&[3.]));
+        assert!((ema.as_slice()[0] - 3.).abs() < 1e-4);
+        ema.update(&[4.]);
+        assert!((ema.as_slice()[0] - 3.02).abs() < 1e-4);
+    }
+
+    #[test]
+    fn clip_keeps_direction_and_reports_the_norm() {
+        let mut gradient = [3_f32, -4.];
+        assert_eq!(clip_global_norm(&mut gradient, 10.), 5.);
+        assert_eq!(gradient, [3., -4.]);
+        assert_eq!(clip_global_norm(&mut gradient, 1.), 5.);
+        assert!((gradient[0] - 0.6).abs() < 1e-6 && (gradient[1] + 0.8).abs() < 1e-6);
+        let mut huge = [1e30_f32; 4];
+        assert!((clip_global_norm(&mut huge, 1.) - 2e30).abs() < 1e24);
+        assert!((huge[0] - 0.5).abs() < 1e-6);
+        let mut broken = [f32::NAN, 1.];
+        assert!(clip_global_norm(&mut broken, 0.5).is_nan());
+        assert_eq!(broken[1], 1.);
+    }
+}

@@ -63,7 +63,7 @@ impl<F: Element> Levels<F> {
             let (mut scale, mut value) = (F::ONE, outputs[median]);
             for (j, &step) in self.steps.iter().enumerate() {
                 let index = place(median, side, j);
-                scale = scale * clip(outputs[index], limit(j)).exp();
+                scale *= clip(outputs[index], limit(j)).exp();
                 let distance = step * scale;
                 value = if side == 0 {
                     value - distance

@@ -249,14 +249,16 @@ impl Shape {
 
 /// No dimension beyond this: products of three still fit `usize`, and an arena of that size would not fit memory anyway.
 const DIMENSION_MAX: usize = 4096;
+/// Levels at most: the buffers of one side in `quantiles.rs` hold 16.
+const LEVELS_MAX: usize = 33;
 /// Symmetry is checked to this: levels are decimal fractions given in f32.
 const LEVEL_TOLERANCE: f32 = 1e-5;
 
 fn check_levels(levels: &[f32]) -> Result<(), String> {
     let count = levels.len();
-    if count % 2 == 0 || count > 33 {
+    if count.is_multiple_of(2) || count > LEVELS_MAX {
         return Err(format!(
-            "`quantiles` has `{count}` levels, must have an odd number up to 33, .5 in the middle"
+            "`quantiles` has `{count}` levels, must have an odd number up to {LEVELS_MAX}, .5 in the middle"
         ));
     }
     for (index, &level) in levels.iter().enumerate() {

@@ -14,7 +14,7 @@ fn check(shape: &Shape, batch: &Batch<f64>, dropout: Option<(f32, u64)>) {
     let mut gradient = vec![0.; shape.param_count()];
     bptt.gradient(&params, batch, dropout, &mut gradient);
     let mut ignored = vec![0.; shape.param_count()];
-    for index in 0..gradient.len() {
+    for (index, &analytic) in gradient.iter().enumerate() {
         let value = params.as_slice()[index];
         let mut at = |value: f64| {
             params.as_mut_slice()[index] = value;
@@ -22,7 +22,7 @@ fn check(shape: &Shape, batch: &Batch<f64>, dropout: Option<(f32, u64)>) {
         };
         let numeric = (at(value + STEP) - at(value - STEP)) / (2. * STEP);
         params.as_mut_slice()[index] = value;
-        let bound = ABSOLUTE + RELATIVE * numeric.abs().max(gradient[index].abs());
+        let bound = ABSOLUTE + RELATIVE * numeric.abs().max(analytic.abs());
         let tensors = shape.tensors();
         let name = &tensors
             .iter()
@@ -30,11 +30,10 @@ fn check(shape: &Shape, batch: &Batch<f64>, dropout: Option<(f32, u64)>) {
             .unwrap()
             .name;
         assert!(
-            (numeric - gradient[index]).abs() <= bound,
-            "{:?} x{} {name} at {index}: {numeric} by differences, {} by back-propagation",
+            (numeric - analytic).abs() <= bound,
+            "{:?} x{} {name} at {index}: {numeric} by differences, {analytic} by back-propagation",
             shape.cell,
-            shape.layers,
-            gradient[index]
+            shape.layers
         );
     }
     let moved = gradient.iter().filter(|&&g| g != 0.).count();
