@@ -3,18 +3,12 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-use serde::de::{Deserializer as _, Error as _, IgnoredAny, SeqAccess, Visitor};
-use serde_json::value::RawValue;
-
 use crate::codec::config::Config;
-use crate::codec::fields::{Fields, Slot, Wanted, kind_of};
+use crate::codec::elements::{Element, Elements};
+use crate::codec::fields::{Slot, Wanted};
 use crate::codec::reason::Reason;
 use crate::codec::time;
 use crate::series::observation::{Observation, Offset, Source};
-
-/// Observations of a message at most; more are refused as one `too_large`. Above it, a mebibyte of `{},{},…` would
-/// become gigabytes of dead letters; below it, honest batches of a mebibyte would be refused.
-pub const OBSERVATIONS_MAX: usize = 65_536;
 
 /// A received record, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,24 +44,12 @@ pub enum Decoded<'a> {
 #[derive(Clone, Debug)]
 pub struct Decoder {
     config: Config,
-    fields: Fields,
+    elements: Elements,
     id: Option<Wanted>,
     time: Option<Wanted>,
     values: Vec<Wanted>,
-    /// `fields.slots()` per object.
-    slots: Vec<Slot>,
-    /// In order: an object (its slots follow each other), or the kind of what is none.
-    elements: Vec<Element>,
     stream: String,
     message: String,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Element {
-    /// First of its slots.
-    Object(usize),
-    /// What it is instead.
-    Other(&'static str),
 }
 
 /// Why a message or an observation is refused; the sentence is in `Decoder::message`.
@@ -84,18 +66,20 @@ impl Decoder {
             !config.values.is_empty(),
             "`input.values` names at least one field"
         );
-        let mut fields = Fields::default();
-        let id = config.id.as_deref().map(|name| fields.want(name));
-        let time = config.time.as_deref().map(|name| fields.want(name));
-        let values = config.values.iter().map(|name| fields.want(name)).collect();
+        let mut elements = Elements::default();
+        let id = config.id.as_deref().map(|name| elements.fields.want(name));
+        let time = config.time.as_deref().map(|name| elements.fields.want(name));
+        let values = config
+            .values
+            .iter()
+            .map(|name| elements.fields.want(name))
+            .collect();
         Self {
             config,
-            fields,
+            elements,
             id,
             time,
             values,
-            slots: Vec::new(),
-            elements: Vec::new(),
             stream: String::new(),
             message: String::new(),
         }
@@ -104,11 +88,13 @@ impl Decoder {
     /// Hands out every observation of `message`, in the order of their indices: at least one, at most
     /// [`OBSERVATIONS_MAX`].
     pub fn decode(&mut self, message: &Message<'_>, each: &mut dyn FnMut(Decoded<'_>)) {
-        self.elements.clear();
-        self.slots.clear();
-        let text = match self.read(message.value) {
+        let read = self
+            .elements
+            .read(message.value, self.config.value_max_bytes, self.values.len());
+        let text = match read {
             Ok(text) => text,
-            Err(reason) => {
+            Err(trouble) => {
+                let reason = refuse(&mut self.message, trouble.reason(), format_args!("{trouble}"));
                 let source = source_of(message, 0);
                 return each(Decoded::Refused {
                     source,
@@ -122,80 +108,6 @@ impl Decoder {
         }
     }
 
-    /// The text of the message, with `elements` and `slots` filled.
-    fn read<'m>(&mut self, value: Option<&'m [u8]>) -> Result<&'m str, Refusal> {
-        self.message.clear();
-        let Some(bytes) = value.filter(|bytes| !bytes.is_empty()) else {
-            let what = if value.is_some() {
-                "empty"
-            } else {
-                "null (a tombstone)"
-            };
-            let sentence = format_args!("the message's value is {what}: it holds no observation");
-            return Err(self.refusal(Reason::Empty, sentence));
-        };
-        let max = self.config.value_max_bytes;
-        if bytes.len() > max {
-            let length = bytes.len();
-            return Err(self.refusal(
-                Reason::TooLarge,
-                format_args!(
-                    "the message's value has {length} bytes, more than the {max} of `input.value_max_bytes`"
-                ),
-            ));
-        }
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            self.refusal(
-                Reason::NotUtf8,
-                format_args!("the message's value is no UTF-8: {error}"),
-            )
-        })?;
-        let outcome = if text.trim_ascii_start().starts_with('{') {
-            self.object(text, text)
-        } else if text.trim_ascii_start().starts_with('[') {
-            self.array(text)
-        } else {
-            match serde_json::from_str::<IgnoredAny>(text) {
-                Ok(_) => Err(Trouble::Kind(kind_of(text.trim_ascii_start()))),
-                Err(error) => Err(Trouble::Json(error)),
-            }
-        };
-        outcome.map_err(|trouble| self.refusal(trouble.reason(), format_args!("{trouble}")))?;
-        Ok(text)
-    }
-
-    /// Notes the object `element`, a part of `text`.
-    fn object(&mut self, element: &str, text: &str) -> Result<(), Trouble> {
-        let first = self.slots.len();
-        self.slots.resize(first + self.fields.slots(), Slot::Absent);
-        self.fields
-            .read(element, text, &mut self.slots[first..])
-            .map_err(Trouble::Json)?;
-        self.elements.push(Element::Object(first));
-        Ok(())
-    }
-
-    fn array(&mut self, text: &str) -> Result<(), Trouble> {
-        let mut too_many = false;
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let outcome = deserializer
-            .deserialize_seq(Array {
-                decoder: self,
-                text,
-                too_many: &mut too_many,
-            })
-            .and_then(|()| deserializer.end());
-        if too_many {
-            return Err(Trouble::TooMany);
-        }
-        outcome.map_err(Trouble::Json)?;
-        if self.elements.is_empty() {
-            Err(Trouble::NoElements)
-        } else {
-            Ok(())
-        }
-    }
-
     fn element(
         &mut self,
         index: usize,
@@ -204,11 +116,11 @@ impl Decoder {
         each: &mut dyn FnMut(Decoded<'_>),
     ) {
         let fields = self.values.len();
-        let (first, head) = match self.elements[index] {
+        let (first, head) = match self.elements.get(index) {
             Element::Object(first) => (first, self.head(first, text, message)),
             Element::Other(kind) => {
                 let sentence = format_args!("element {index} of the array is {kind}: an object was expected");
-                let reason = self.refusal(Reason::Malformed, sentence);
+                let reason = refuse(&mut self.message, Reason::Malformed, sentence);
                 let source = source_of(message, index * fields);
                 return each(Decoded::Refused {
                     source,
@@ -252,7 +164,7 @@ impl Decoder {
         message: &Message<'m>,
     ) -> Result<(Cow<'m, str>, i64), Refusal> {
         let id = match self.id {
-            Some(wanted) => self.id_of(wanted.of(&self.slots[first..]), text)?,
+            Some(wanted) => self.id_of(wanted.of(self.elements.slots(first)), text)?,
             None => Cow::Borrowed(self.key(message.key)?),
         };
         let time_ms = self.time_of(first, text, message.timestamp_ms)?;
@@ -261,13 +173,15 @@ impl Decoder {
 
     fn key<'m>(&mut self, key: Option<&'m [u8]>) -> Result<&'m str, Refusal> {
         let Some(key) = key.filter(|key| !key.is_empty()) else {
-            return Err(self.refusal(
+            return Err(refuse(
+                &mut self.message,
                 Reason::NoStream,
                 format_args!("the message has no key, and `input.id` names no field for the stream"),
             ));
         };
         std::str::from_utf8(key).map_err(|error| {
-            self.refusal(
+            refuse(
+                &mut self.message,
                 Reason::NotUtf8,
                 format_args!("the message's key, which names the stream, is no UTF-8: {error}"),
             )
@@ -288,8 +202,9 @@ impl Decoder {
             Slot::Number(_) => (Reason::NoStream, "no whole number"),
             other => (Reason::NoStream, other.kind()),
         };
-        let name = self.config.id.clone().unwrap_or_default();
-        Err(self.refusal(
+        let name = self.config.id.as_deref().unwrap_or_default();
+        Err(refuse(
+            &mut self.message,
             reason,
             format_args!(
                 "the field `{name}`, which names the stream, is {fault}: a string or a whole number is needed"
@@ -302,16 +217,16 @@ impl Decoder {
             if timestamp_ms < 0 {
                 let sentence =
                     format_args!("the record has no Kafka timestamp, and `input.time` names no field");
-                return Err(self.refusal(Reason::NoTime, sentence));
+                return Err(refuse(&mut self.message, Reason::NoTime, sentence));
             }
             return Ok(timestamp_ms);
         };
-        let slot = wanted.of(&self.slots[first..]);
-        let name = self.config.time.clone().unwrap_or_default();
+        let slot = wanted.of(self.elements.slots(first));
+        let name = self.config.time.as_deref().unwrap_or_default();
         let read = match slot {
             Slot::Absent | Slot::Null => {
                 let sentence = format_args!("the field `{name}`, which gives the time, is {}", slot.kind());
-                return Err(self.refusal(Reason::NoTime, sentence));
+                return Err(refuse(&mut self.message, Reason::NoTime, sentence));
             }
             Slot::Text(span) => time::of_text(span.of(text)),
             Slot::Number(span) => time::of_number(span.of(text), self.config.time_unit),
@@ -319,7 +234,8 @@ impl Decoder {
         };
         let Some(time_ms) = read else {
             let what = Shown(slot, text);
-            return Err(self.refusal(
+            return Err(refuse(
+                &mut self.message,
                 Reason::BadTime,
                 format_args!(
                     "the field `{name}` is {what}: RFC 3339 (2026-11-24T10:00:00Z) or a number is needed"
@@ -329,7 +245,8 @@ impl Decoder {
         let ahead_ms = time_ms.saturating_sub(timestamp_ms);
         let future_max_ms = self.config.future_max_ms;
         if timestamp_ms >= 0 && ahead_ms > future_max_ms {
-            return Err(self.refusal(
+            return Err(refuse(
+                &mut self.message,
                 Reason::TimeInFuture,
                 format_args!(
                     "the time lies {ahead_ms} ms after the record's Kafka timestamp, more than the {future_max_ms} ms of `input.future_max`"
@@ -359,9 +276,9 @@ impl Decoder {
             let sentence = format_args!(
                 "the stream's id has {bytes} bytes, more than the {max} of `input.stream_max_bytes`"
             );
-            return Err(self.refusal(Reason::StreamTooLong, sentence));
+            return Err(refuse(&mut self.message, Reason::StreamTooLong, sentence));
         }
-        let slot = self.values[field].of(&self.slots[first..]);
+        let slot = self.values[field].of(self.elements.slots(first));
         let reason = match slot {
             Slot::Null => return Ok(None),
             Slot::Absent => Reason::NoValue,
@@ -371,26 +288,27 @@ impl Decoder {
             },
             _ => Reason::NotANumber,
         };
-        let name = name.clone();
         let what = Shown(slot, text);
         let way_out = match reason {
             Reason::NoValue => "send null for a missing reading",
             Reason::NotFinite => "it is beyond a 64-bit float",
             _ => "a JSON number, not in quotes, is needed",
         };
-        Err(self.refusal(
+        Err(refuse(
+            &mut self.message,
             reason,
             format_args!("the value field `{name}` is {what}: {way_out}"),
         ))
     }
+}
 
-    fn refusal(&mut self, reason: Reason, sentence: fmt::Arguments<'_>) -> Refusal {
-        self.message.clear();
-        self.message
-            .write_fmt(sentence)
-            .expect("writing to a string cannot fail");
-        reason
-    }
+/// Replaces the sentence.
+fn refuse(message: &mut String, reason: Reason, sentence: fmt::Arguments<'_>) -> Refusal {
+    message.clear();
+    message
+        .write_fmt(sentence)
+        .expect("writing to a string cannot fail");
+    reason
 }
 
 /// The index is below `OBSERVATIONS_MAX`, or it is a single element's field.
@@ -422,74 +340,5 @@ impl fmt::Display for Shown<'_> {
             }
             _ => f.write_str(kind),
         }
-    }
-}
-
-/// Why a message is refused as a whole.
-enum Trouble {
-    Kind(&'static str),
-    Json(serde_json::Error),
-    TooMany,
-    NoElements,
-}
-
-impl Trouble {
-    const fn reason(&self) -> Reason {
-        match self {
-            Self::Kind(_) | Self::Json(_) => Reason::Malformed,
-            Self::TooMany => Reason::TooLarge,
-            Self::NoElements => Reason::Empty,
-        }
-    }
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Kind(kind) => write!(
-                f,
-                "the message's value is {kind}: an object or an array of objects was expected"
-            ),
-            Self::Json(error) => write!(f, "the message's value is no JSON: {error}"),
-            Self::TooMany => write!(
-                f,
-                "the message holds more than {OBSERVATIONS_MAX} observations: send smaller arrays"
-            ),
-            Self::NoElements => f.write_str("the array is empty: it holds no observation"),
-        }
-    }
-}
-
-/// Notes the elements of an array. Each is first found as text, so that what is wrong in one stays in it.
-struct Array<'d, 'm> {
-    decoder: &'d mut Decoder,
-    text: &'m str,
-    too_many: &'d mut bool,
-}
-
-impl<'m> Visitor<'m> for Array<'_, 'm> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'m>>(self, mut elements: A) -> Result<(), A::Error> {
-        while let Some(raw) = elements.next_element::<&'m RawValue>()? {
-            let raw = raw.get();
-            if (self.decoder.elements.len() + 1) * self.decoder.values.len() > OBSERVATIONS_MAX {
-                *self.too_many = true;
-                return Err(A::Error::custom("too many observations"));
-            }
-            if !raw.starts_with('{') {
-                self.decoder.elements.push(Element::Other(kind_of(raw)));
-            } else if self.decoder.object(raw, self.text).is_err() {
-                // The text is well-formed: only a key that is no Unicode is left.
-                self.decoder
-                    .elements
-                    .push(Element::Other("an object with a key that is no Unicode"));
-            }
-        }
-        Ok(())
     }
 }

@@ -27,6 +27,7 @@
 pub mod config;
 mod dead_letter;
 mod decode;
+mod elements;
 mod encode;
 mod fields;
 pub mod headers;
@@ -36,7 +37,8 @@ mod time;
 
 pub use config::Config;
 pub use dead_letter::{DeadLetter, DeadLetters};
-pub use decode::{Decoded, Decoder, Message, OBSERVATIONS_MAX};
+pub use decode::{Decoded, Decoder, Message};
+pub use elements::OBSERVATIONS_MAX;
 pub use encode::ForecastEncoder;
 pub use headers::Place;
 pub use reason::Reason;
