@@ -82,3 +82,77 @@ pub(super) fn add<F: Element>(to: &mut [F], from: &[F]) {
         *to += from;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(len: usize, seed: usize) -> Vec<f64> {
+        (0..len)
+            .map(|i| ((i * 7 + seed) as f64 * 12.9898).sin())
+            .collect()
+    }
+
+    /// What ndarray asks before it calls BLAS: one axis of stride 1, the other at least as long as a line.
+    fn goes_to_blas(view: &ArrayView2<'_, f64>) -> bool {
+        let ((rows, columns), strides) = (view.dim(), view.strides());
+        (strides[1] == 1 && strides[0] as usize >= columns)
+            || (strides[0] == 1 && strides[1] as usize >= rows)
+    }
+
+    #[test]
+    fn every_view_is_one_that_blas_takes() {
+        let data = noise(40 * 31, 1);
+        let whole = matrix(&data, 40, 31);
+        for view in [
+            whole,
+            whole.reversed_axes(),
+            columns(whole, 5, 9),
+            columns(whole, 5, 9).reversed_axes(),
+        ] {
+            assert!(goes_to_blas(&view), "{:?} {:?}", view.dim(), view.strides());
+        }
+        assert!(
+            !goes_to_blas(&whole.slice(s![..;2, ..;2])),
+            "the check finds nothing"
+        );
+    }
+
+    #[test]
+    fn products_equal_their_naive_twin() {
+        for (rows, inner, outputs) in [(1, 1, 1), (3, 7, 5), (40, 9, 17), (64, 48, 144)] {
+            let (a, b) = (noise(rows * (inner + 4), 2), noise(outputs * inner, 3));
+            let a = columns(matrix(&a, rows, inner + 4), 2, inner);
+            let b = matrix(&b, outputs, inner);
+            let start = noise(rows * (outputs + 3), 4);
+            let mut c = start.clone();
+            multiply_add(
+                a,
+                b.t(),
+                columns_mut(matrix_mut(&mut c, rows, outputs + 3), 1, outputs),
+            );
+            for (row, column) in (0..rows).flat_map(|row| (0..outputs + 3).map(move |column| (row, column))) {
+                let place = row * (outputs + 3) + column;
+                let inside = (1..=outputs).contains(&column);
+                let sum: f64 = (0..inner)
+                    .filter(|_| inside)
+                    .map(|k| a[[row, k]] * b[[column - 1, k]])
+                    .sum();
+                assert!((c[place] - start[place] - sum).abs() < 1e-12);
+            }
+            multiply(
+                a,
+                b.t(),
+                columns_mut(matrix_mut(&mut c, rows, outputs + 3), 1, outputs),
+            );
+            assert!((c[1] - (0..inner).map(|k| a[[0, k]] * b[[0, k]]).sum::<f64>()).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn column_sums_accumulate() {
+        let mut sums = [1., 2.];
+        add_column_sums(&[1., 10., 100., 1000.], &mut sums);
+        assert_eq!(sums, [102., 1012.]);
+    }
+}
