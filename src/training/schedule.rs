@@ -7,7 +7,7 @@
 use crate::training::Config;
 
 /// Mini-batches of the start: more visits, step size falling to the configured one.
-const START_BATCHES: u64 = 600;
+pub(crate) const START_BATCHES: u64 = 600;
 const START_FACTOR: f64 = 6.0;
 /// Step size at the very start over the configured one: 3e-3 over 2e-3 in the recipe.
 const START_RATE: f64 = 1.5;
@@ -31,9 +31,8 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// `is_resumed`: the weights were trained before; the start is over.
-    pub(crate) fn new(config: &Config, is_resumed: bool) -> Self {
-        let trained = if is_resumed { START_BATCHES } else { 0 };
+    /// `trained`: mini-batches that the weights are known to have behind them.
+    pub(crate) fn new(config: &Config, trained: u64) -> Self {
         Self {
             per_row: config.rows_per_observation / (config.chunk * config.batch) as f64,
             learning_rate: config.learning_rate,
@@ -105,10 +104,10 @@ mod tests {
     fn a_row_is_owed_its_visits_and_more_at_the_start() {
         let config = config();
         let batch_rows = (config.chunk * config.batch) as u64;
-        let mut schedule = Schedule::new(&config, true);
+        let mut schedule = Schedule::new(&config, START_BATCHES);
         schedule.earn(batch_rows, 1 << 20);
         assert_eq!(schedule.owed(), config.rows_per_observation);
-        let mut first = Schedule::new(&config, false);
+        let mut first = Schedule::new(&config, 0);
         first.earn(batch_rows, 1 << 20);
         assert_eq!(first.owed(), START_FACTOR * config.rows_per_observation);
     }
@@ -116,7 +115,7 @@ mod tests {
     #[test]
     fn what_is_owed_is_bounded_by_the_tape() {
         let config = config();
-        let mut schedule = Schedule::new(&config, true);
+        let mut schedule = Schedule::new(&config, START_BATCHES);
         let tape_rows = 2 * config.chunk * config.batch;
         for _ in 0..100 {
             schedule.earn(1_000_000, tape_rows);
@@ -126,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_step_size_rises_then_falls_to_the_configured_one() {
-        let mut schedule = Schedule::new(&config(), false);
+        let mut schedule = Schedule::new(&config(), 0);
         let rate = config().learning_rate;
         let close = |a: f64, b: f64| (a - b).abs() < 1e-12;
         assert!(close(schedule.learning_rate(), 0.1 * 1.5 * rate));

@@ -9,7 +9,7 @@ use crate::engine::{Model, ModelVersion, Origin, TapeChunk, TapeDims};
 use crate::nn::{Batch, Params, Shape};
 use crate::training::gate::{BATCHES_MIN, Pair, Verdict, Window};
 use crate::training::learner::{Learned, Learner};
-use crate::training::schedule::Schedule;
+use crate::training::schedule::{START_BATCHES, Schedule};
 use crate::training::tape::{Layout, Segment, Tape};
 use crate::training::{Config, Offer, Reason, Stats, Step};
 
@@ -63,7 +63,7 @@ impl Trainer {
         Self {
             rng: Pcg64Mcg::seed_from_u64(seed),
             tape: Tape::new(layout, config.tape_bytes),
-            schedule: Schedule::new(&config, model.version > ModelVersion(1)),
+            schedule: Schedule::new(&config, batches_behind(&model)),
             learner: Learner::new(&model.params, config.chunk, config.batch),
             ancestor: None,
             candidate: model.params.clone(),
@@ -352,6 +352,15 @@ impl Trainer {
     #[cfg(test)]
     pub(crate) fn open_gate(&mut self) {
         self.is_gate_open = true;
+    }
+}
+
+/// Mini-batches that a version proves to have behind it: its start goes on after a restart.
+fn batches_behind(model: &Model) -> u64 {
+    match model.made.as_str() {
+        "first" => 0,
+        "online" | "rollback" => BATCHES_PER_UPDATE.saturating_mul(model.version.0.saturating_sub(1)),
+        _ => START_BATCHES, // trained elsewhere
     }
 }
 

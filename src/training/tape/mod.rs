@@ -67,6 +67,8 @@ pub(crate) struct Tape {
     places: HashMap<u64, usize, foldhash::fast::FixedState>,
     /// Rows offered so far: the tape's own time.
     turn_rows: u64,
+    /// No stream can have stopped before this time of the tape: spares a scan for every refused row.
+    none_stopped_before: u64,
     /// Stream that the next fresh block is taken from first.
     cursor: usize,
     /// Rows taken.
@@ -90,6 +92,7 @@ impl Tape {
             streams: Vec::new(),
             places: HashMap::with_hasher(foldhash::fast::FixedState::default()),
             turn_rows: 0,
+            none_stopped_before: 0,
             cursor: 0,
             taken: 0,
             refused: 0,
@@ -143,20 +146,24 @@ impl Tape {
             stream.close();
             return false;
         }
-        if stream.needs_block(chunk.step[n]) {
-            let Some(mut block) = self.block() else {
-                return false;
-            };
-            // Making room may have moved streams about.
-            let place = self.places[&chunk.stream[n]];
-            let stream = &mut self.streams[place];
-            block.restart(chunk.step[n], stream.is_followed_by(chunk.step[n]));
-            stream.begin(block);
-            self.blocks += 1;
-            stream.push(&self.layout, chunk, n);
-        } else {
-            stream.push(&self.layout, chunk, n);
+        let step = chunk.step[n];
+        if stream.needs_block(step) && !self.begin_block(chunk.stream[n], step) {
+            return false;
         }
+        let place = self.places[&chunk.stream[n]]; // making room may have moved streams about
+        self.streams[place].push(&self.layout, chunk, n);
+        true
+    }
+
+    /// Begins a block of stream `key` at `step`; false where there is no room.
+    fn begin_block(&mut self, key: u64, step: i64) -> bool {
+        let Some(mut block) = self.block() else {
+            return false;
+        };
+        let stream = &mut self.streams[self.places[&key]];
+        block.restart(step, stream.is_followed_by(step));
+        stream.begin(block);
+        self.blocks += 1;
         true
     }
 
@@ -194,10 +201,17 @@ impl Tape {
     }
 
     /// The stream that has been silent longest, if that is long enough to call it stopped.
-    fn stopped(&self) -> Option<usize> {
+    fn stopped(&mut self) -> Option<usize> {
+        if self.turn_rows < self.none_stopped_before {
+            return None;
+        }
         let place = (0..self.streams.len()).min_by_key(|&place| self.streams[place].seen_at())?;
-        let silent = self.turn_rows - self.streams[place].seen_at();
-        (silent > STOPPED_AFTER_TURNS * self.streams.len() as u64).then_some(place)
+        // A turn is longer by the rows that are offered and refused.
+        let offered_share = (self.taken + self.refused) as f64 / self.taken.max(1) as f64;
+        let turn = (self.streams.len() as f64 * offered_share).ceil() as u64;
+        // Streams only become younger, and the only way to have fewer is through here.
+        self.none_stopped_before = self.streams[place].seen_at() + STOPPED_AFTER_TURNS * turn;
+        (self.turn_rows >= self.none_stopped_before).then_some(place)
     }
 
     fn remove(&mut self, place: usize) {

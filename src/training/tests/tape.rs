@@ -117,7 +117,7 @@ fn a_gap_ends_the_run_and_still_reveals_across_it() {
 fn a_restarted_grid_reveals_nothing_of_the_one_before() {
     let mut tape = tape_of(1 << 20);
     absorb(&mut tape, 1, 100..106);
-    absorb(&mut tape, 1, 50..120);
+    absorb(&mut tape, 1, 105..130);
     let segments = fresh(&mut tape);
     let (first, targets) = column(&batch(&tape, &segments), 0);
     assert_eq!(first, 100.0);
@@ -125,9 +125,9 @@ fn a_restarted_grid_reveals_nothing_of_the_one_before() {
     assert_eq!(
         known,
         5 + 3,
-        "only what 101..106 revealed, not the second 106 and later"
+        "only what 101..106 revealed, not the second 105 and later"
     );
-    assert_eq!(column(&batch(&tape, &segments), 1).0, 50.0);
+    assert_eq!(column(&batch(&tape, &segments), 1).0, 105.0);
 }
 
 #[test]
@@ -308,11 +308,13 @@ fn a_tape_too_small_for_a_stream_takes_nothing() {
 #[test]
 fn material_holds_only_what_was_observed() {
     let layout = Layout::new(dims(), STEPS, &HORIZONS);
-    let mut tape = Tape::new(layout.clone(), 20 * layout.block_bytes());
+    // 19: memory of a whole block comes to hold the end of a run, and the other way round.
+    let mut tape = Tape::new(layout.clone(), 19 * layout.block_bytes());
     let truth = |step: i64| (step % 23) as f64 / 2.0;
     let mut rng = Pcg64Mcg::seed_from_u64(9);
     let (mut segments, mut known) = (Vec::new(), 0);
-    for now in 0..1500_i64 {
+    let is_served = |step: i64| step % 29 != 0;
+    for now in (0..1500_i64).filter(|step| is_served(*step)) {
         let mut chunk = TapeChunk::new(dims(), 1);
         row(&mut chunk, 1, now, |row| {
             row.observed = truth(now);
@@ -331,7 +333,10 @@ fn material_holds_only_what_was_observed() {
                 let target = batch.targets[place * 2 + k];
                 if !target.is_nan() {
                     let due = step + i64::from(horizon);
-                    assert!(due <= now, "step {step} horizon {horizon} is known at {now}");
+                    assert!(
+                        due <= now && is_served(due),
+                        "step {step} horizon {horizon} is known at {now}"
+                    );
                     assert_eq!(f64::from(target), truth(due), "step {step} horizon {horizon}");
                     known += 1;
                 }

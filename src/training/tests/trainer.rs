@@ -166,17 +166,14 @@ fn the_gate_refuses_damaged_weights_and_without_it_they_would_pass() {
         let mut house = House::new(config(), 3);
         house.rounds(60);
         let good = held_out(&house.served.params);
-        // Some mini-batches since the version, then the damage, then no more training that could heal it.
-        while house.trainer.stats().fresh_batches > 0 || house.round().is_some() {
-            let Some(offer) = house.round() else { continue };
-            house.publish(offer.model);
-            break;
-        }
-        let bad = damaged(&house.served);
+        // An update's worth of mini-batches since the newest version, then damage, then no training that could heal it.
+        let offer = house.until_offer(60);
+        house.publish(offer.model);
         let before = house.trainer.stats().batches;
         while house.trainer.stats().batches < before + 12 {
             house.round();
         }
+        let bad = damaged(&house.served);
         let (learner, schedule) = house.trainer.parts();
         learner.damage(&bad);
         schedule.stop();
