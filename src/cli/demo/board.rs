@@ -1,0 +1,298 @@
+//! What the view knows: fed by records of the forecast and dead-letter topics, drawn by `screen` and `plain`.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use super::record::Record;
+use super::score::{self, Score};
+
+/// Cells of the sparkline's past.
+pub(crate) const PAST_CELLS: usize = 48;
+
+/// Something that came out of the daemon.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Event {
+    Forecast(Box<Record>),
+    /// An observation that got no forecast, and the reason's code.
+    Letter(String),
+    /// A record that does not fit the contract.
+    Unreadable(String),
+}
+
+/// One stream.
+#[derive(Debug, Default)]
+pub(crate) struct Stream {
+    pub name: String,
+    pub record: Option<Record>,
+    pub score: Score,
+    /// Sum and count of readings by cell of time, oldest first; cells without readings are absent.
+    cells: VecDeque<(i64, f64, u32)>,
+    /// Steps flagged.
+    pub anomalies: u64,
+    /// Origin of the last flagged step.
+    pub anomaly_ms: Option<i64>,
+}
+
+impl Stream {
+    /// Means of the past cells up to the newest one, oldest first; `None` where nothing was read.
+    pub(crate) fn past(&self, count: usize) -> Vec<Option<f64>> {
+        let Some(&(newest, ..)) = self.cells.back() else {
+            return vec![None; count];
+        };
+        let mut out = vec![None; count];
+        for &(cell, sum, n) in &self.cells {
+            let back = usize::try_from(newest - cell).unwrap_or(usize::MAX);
+            if back < count {
+                out[count - 1 - back] = Some(sum / f64::from(n));
+            }
+        }
+        out
+    }
+
+    fn keep(&mut self, record: &Record, cell_ms: i64) {
+        let cell = record.origin_ms.div_euclid(cell_ms);
+        match self.cells.back_mut() {
+            Some((newest, sum, n)) if *newest == cell => {
+                *sum += record.observed;
+                *n += 1;
+            }
+            _ => self.cells.push_back((cell, record.observed, 1)),
+        }
+        if self.cells.len() > PAST_CELLS {
+            self.cells.pop_front();
+        }
+    }
+}
+
+/// Everything on show.
+pub(crate) struct Board {
+    pub streams: Vec<Stream>,
+    index: HashMap<String, usize>,
+    /// Time that a cell of the sparkline stands for.
+    pub cell_ms: i64,
+    /// Between readings, as configured; the records say it too.
+    pub interval_ms: i64,
+    /// Newest origin of any stream.
+    pub time_ms: i64,
+    pub forecasts: u64,
+    /// Observations without a forecast, by reason.
+    pub letters: BTreeMap<String, u64>,
+    /// Records that did not fit the contract, and the last complaint.
+    pub unreadable: (u64, String),
+    /// Newest version that made a forecast.
+    pub model_version: u64,
+}
+
+impl Board {
+    pub(crate) fn new(names: &[String], interval_ms: i64, past_ms: i64) -> Self {
+        let streams = names
+            .iter()
+            .map(|name| Stream {
+                name: name.clone(),
+                ..Stream::default()
+            })
+            .collect();
+        let index = names
+            .iter()
+            .enumerate()
+            .map(|(index, name)| (name.clone(), index))
+            .collect();
+        let cells = i64::try_from(PAST_CELLS).expect("a small constant");
+        Self {
+            streams,
+            index,
+            cell_ms: (past_ms / cells).max(interval_ms).max(1),
+            interval_ms,
+            time_ms: i64::MIN,
+            forecasts: 0,
+            letters: BTreeMap::new(),
+            unreadable: (0, String::new()),
+            model_version: 0,
+        }
+    }
+
+    pub(crate) fn take(&mut self, event: Event) {
+        match event {
+            Event::Forecast(record) => self.forecast(*record),
+            Event::Letter(reason) => *self.letters.entry(reason).or_default() += 1,
+            Event::Unreadable(why) => self.unreadable = (self.unreadable.0 + 1, why),
+        }
+    }
+
+    fn forecast(&mut self, record: Record) {
+        let Some(&index) = self.index.get(&record.stream) else {
+            self.unreadable = (
+                self.unreadable.0 + 1,
+                format!("nobody fed a stream `{}`", record.stream),
+            );
+            return;
+        };
+        self.forecasts += 1;
+        self.time_ms = self.time_ms.max(record.origin_ms);
+        self.model_version = self.model_version.max(record.model_version);
+        let stream = &mut self.streams[index];
+        if record.anomaly.is_some_and(|anomaly| anomaly.flag) {
+            stream.anomalies += 1;
+            stream.anomaly_ms = Some(record.origin_ms);
+        }
+        stream.score.take(&record);
+        stream.keep(&record, self.cell_ms);
+        stream.record = Some(record);
+    }
+
+    /// One line per horizon over all streams.
+    pub(crate) fn summary(&self) -> Vec<score::Line> {
+        score::summary(self.streams.iter().map(|stream| &stream.score))
+    }
+
+    /// Streams in service.
+    pub(crate) fn ready(&self) -> usize {
+        let ready = |stream: &&Stream| stream.record.as_ref().is_some_and(|record| record.ready);
+        self.streams.iter().filter(ready).count()
+    }
+
+    /// Share of streams that each expert leads, largest first.
+    pub(crate) fn leaders(&self) -> Vec<(&str, usize)> {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for record in self.streams.iter().filter_map(|stream| stream.record.as_ref()) {
+            *counts.entry(&record.leader.0).or_default() += 1;
+        }
+        let mut leaders: Vec<_> = counts.into_iter().collect();
+        leaders.sort_by(|a, b| b.1.cmp(&a.1));
+        leaders
+    }
+
+    /// How a stream is doing right now.
+    pub(crate) fn mark(&self, stream: &Stream) -> Mark {
+        let Some(record) = &stream.record else {
+            return Mark::Waiting;
+        };
+        let interval = if record.interval_ms > 0 {
+            record.interval_ms
+        } else {
+            self.interval_ms
+        };
+        let silent_ms = self.time_ms - record.origin_ms;
+        if silent_ms > 3 * interval.max(1) {
+            return Mark::Silent(silent_ms);
+        }
+        if record.anomaly.is_some_and(|anomaly| anomaly.flag) {
+            return Mark::Anomaly;
+        }
+        if !record.ready {
+            return if record.status == "stale" {
+                Mark::Stale
+            } else {
+                Mark::Warming(record.ready_in)
+            };
+        }
+        Mark::Fine
+    }
+}
+
+/// State of a stream in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// Nothing came out yet.
+    Waiting,
+    /// Steps until it is in service, where known.
+    Warming(Option<u32>),
+    Fine,
+    /// The newest reading is out of line with what was expected.
+    Anomaly,
+    /// No reading for so many milliseconds.
+    Silent(i64),
+    /// A long gap just ended.
+    Stale,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::record::{Ahead, Anomaly};
+    use super::*;
+
+    /// A board of three streams, 48 h of one-hour cells, with 60 hourly records of the first, a flagged one of the second
+    /// and nothing of the third.
+    pub(crate) fn board() -> Board {
+        let names = ["pump-1/flow", "pump-2/vibration", "tank-9/level"].map(str::to_owned);
+        let mut board = Board::new(&names, 3_600_000, 48 * 3_600_000);
+        for hour in 0..60_i32 {
+            let observed = 50.0 + 10.0 * (f64::from(hour) * std::f64::consts::TAU / 24.0).sin();
+            let ahead = [1, 12].map(|steps| Ahead {
+                steps,
+                low: observed - 4.0,
+                mid: observed + 1.0,
+                high: observed + 5.0,
+            });
+            board.take(Event::Forecast(Box::new(Record {
+                stream: "pump-1/flow".to_owned(),
+                origin_ms: i64::from(hour) * 3_600_000,
+                interval_ms: 3_600_000,
+                observed,
+                ahead: ahead.to_vec(),
+                ready: true,
+                status: "ready".to_owned(),
+                ready_in: None,
+                leader: ("network".to_owned(), 0.62),
+                model_version: 7,
+                anomaly: None,
+            })));
+        }
+        let last = board.streams[0].record.clone().unwrap();
+        board.take(Event::Forecast(Box::new(Record {
+            stream: "pump-2/vibration".to_owned(),
+            anomaly: Some(Anomaly {
+                score: 0.98,
+                flag: true,
+            }),
+            leader: ("day".to_owned(), 0.4),
+            ..last
+        })));
+        board.take(Event::Letter("missing".to_owned()));
+        board
+    }
+
+    #[test]
+    fn board_counts_and_marks() {
+        let board = board();
+        assert_eq!((board.forecasts, board.ready(), board.model_version), (61, 2, 7));
+        assert_eq!(board.letters["missing"], 1);
+        let marks: Vec<_> = board.streams.iter().map(|stream| board.mark(stream)).collect();
+        assert_eq!(marks, [Mark::Fine, Mark::Anomaly, Mark::Waiting]);
+        assert_eq!(board.leaders().len(), 2);
+    }
+
+    #[test]
+    fn board_marks_a_stream_that_fell_silent() {
+        let mut board = board();
+        let mut later = board.streams[1].record.clone().unwrap();
+        later.origin_ms += 5 * 3_600_000;
+        board.take(Event::Forecast(Box::new(later)));
+        assert_eq!(board.mark(&board.streams[0]), Mark::Silent(5 * 3_600_000));
+    }
+
+    #[test]
+    fn board_past_is_bounded_and_keeps_gaps() {
+        let mut board = board();
+        assert_eq!(
+            board.streams[0].past(PAST_CELLS).iter().flatten().count(),
+            PAST_CELLS
+        );
+        let mut later = board.streams[0].record.clone().unwrap();
+        later.origin_ms += 3 * 3_600_000;
+        board.take(Event::Forecast(Box::new(later)));
+        let past = board.streams[0].past(6);
+        assert_eq!(
+            past.iter().map(Option::is_some).collect::<Vec<_>>(),
+            [true, true, true, false, false, true]
+        );
+    }
+
+    #[test]
+    fn board_tells_of_streams_that_nobody_fed() {
+        let mut board = board();
+        let mut foreign = board.streams[0].record.clone().unwrap();
+        foreign.stream = "x".to_owned();
+        board.take(Event::Forecast(Box::new(foreign)));
+        assert_eq!(board.unreadable.0, 1);
+    }
+}

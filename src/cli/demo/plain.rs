@@ -1,0 +1,206 @@
+//! The view where stdout is no terminal: a block of lines now and then, and a table at the end.
+
+use std::fmt::Write as _;
+
+use super::board::{Board, Mark, Stream};
+use super::status::Status;
+use super::{clock, text};
+
+/// Streams of a block at most: a log is read from top to bottom.
+const STREAMS_SHOWN: usize = 12;
+
+/// What this is, once, at the start.
+pub(crate) fn opening(status: &Status) -> String {
+    let mut out = format!("tidecast demo: {}\n", status.what);
+    for line in &status.place {
+        let _ = writeln!(out, "  {line}"); // a string takes everything
+    }
+    out.push_str(
+        "  in band: share of readings that came inside the 80 % band; skill: how much smaller the error is than that of \
+         \"nothing changes\"\n",
+    );
+    out
+}
+
+/// One block.
+pub(crate) fn block(board: &Board, status: &Status) -> String {
+    let time = if board.time_ms == i64::MIN {
+        "no forecast yet".to_owned()
+    } else {
+        clock::minute(board.time_ms)
+    };
+    let mut out = format!("\n{time} ({})\n", status.pace());
+    for line in status.lines(board) {
+        let _ = writeln!(out, "  {line}");
+    }
+    out.push_str(&streams(board));
+    out
+}
+
+fn streams(board: &Board) -> String {
+    let Some(record) = board.streams.iter().find_map(|stream| stream.record.as_ref()) else {
+        return String::new();
+    };
+    let width = board
+        .streams
+        .iter()
+        .map(|stream| stream.name.chars().count())
+        .max()
+        .unwrap_or(0)
+        .clamp(6, 32);
+    let near = text::ahead(record.ahead[0].steps, record.interval_ms);
+    let far = text::ahead(record.ahead[record.ahead.len() - 1].steps, record.interval_ms);
+    let mut out = format!(
+        "  {:width$} {:>9} {near:>10} {:>28}  {:14} {:>7} {:>6}  state\n",
+        "sensor",
+        "now",
+        format!("{far}, 80 % band"),
+        "led by",
+        "in band",
+        "skill"
+    );
+    for stream in board.streams.iter().take(STREAMS_SHOWN) {
+        out.push_str(&line(board, stream, width));
+    }
+    if board.streams.len() > STREAMS_SHOWN {
+        let _ = writeln!(out, "  and {} more", board.streams.len() - STREAMS_SHOWN);
+    }
+    out
+}
+
+fn line(board: &Board, stream: &Stream, width: usize) -> String {
+    let mark = board.mark(stream);
+    let Some(record) = &stream.record else {
+        return format!("  {:width$} {}\n", stream.name, text::mark(mark));
+    };
+    let (near, far) = (&record.ahead[0], &record.ahead[record.ahead.len() - 1]);
+    let band = format!(
+        "{} in {} … {}",
+        text::number(far.mid),
+        text::number(far.low),
+        text::number(far.high)
+    );
+    let leader = format!("{} {:.0} %", record.leader.0, record.leader.1 * 100.0);
+    let state = match mark {
+        Mark::Fine if stream.anomalies > 0 => format!("ok, {} odd so far", text::count(stream.anomalies)),
+        Mark::Fine => "ok".to_owned(),
+        _ => text::mark(mark),
+    };
+    format!(
+        "  {:width$} {:>9} {:>10} {band:>28}  {leader:14} {:>7} {:>6}  {state}\n",
+        stream.name,
+        text::number(record.observed),
+        text::number(near.mid),
+        text::percent(stream.score.coverage()),
+        text::signed_percent(stream.score.skill()),
+    )
+}
+
+/// Totals, and skill and coverage by horizon.
+pub(crate) fn closing(board: &Board, status: &Status) -> String {
+    let mut out = format!(
+        "\nIn {} s: {} observations, {} forecasts; without a forecast: {}.\n",
+        status.elapsed.as_secs(),
+        text::count(status.fed),
+        text::count(board.forecasts),
+        text::letters(board),
+    );
+    let _ = writeln!(
+        out,
+        "Model version {} at the end; {}.",
+        board.model_version, status.training
+    );
+    if status.written_off > 0 {
+        let _ = writeln!(
+            out,
+            "{} observations had no outcome in time.",
+            text::count(status.written_off)
+        );
+    }
+    if board.unreadable.0 > 0 {
+        let _ = writeln!(
+            out,
+            "{} records were not as agreed: {}.",
+            board.unreadable.0, board.unreadable.1
+        );
+    }
+    let summary = board.summary();
+    if summary.is_empty() {
+        out.push_str("No forecast has been scored: no stream was in service for long enough. Give it more --seconds.\n");
+        return out;
+    }
+    out.push_str("\nForecasts against the readings that came later, over all streams while in service:\n");
+    let _ = writeln!(
+        out,
+        "  {:12} {:>11} {:>15}   skill against \"nothing changes\"",
+        "horizon", "forecasts", "in 80 % band"
+    );
+    let _ = writeln!(
+        out,
+        "  {:12} {:>11} {:>15}   {:>7} {:>7} {:>7}",
+        "", "scored", "(80 % is right)", "median", "worst", "best"
+    );
+    let interval_ms = board
+        .streams
+        .iter()
+        .find_map(|stream| stream.record.as_ref())
+        .map_or(0, |record| record.interval_ms);
+    for line in summary {
+        let [worst, median, best] = line.skill.map_or([None; 3], |skill| skill.map(Some));
+        let _ = writeln!(
+            out,
+            "  {:12} {:>11} {:>15}   {:>7} {:>7} {:>7}",
+            text::ahead(line.steps, interval_ms),
+            text::count(line.scored),
+            format!("{:.1} %", line.coverage * 100.0),
+            text::signed_percent(median),
+            text::signed_percent(worst),
+            text::signed_percent(best),
+        );
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::board::tests::board;
+    use super::super::status::tests::status;
+    use super::*;
+
+    #[test]
+    fn plain_block_has_a_line_per_stream() {
+        let shown = block(&board(), &status());
+        for part in [
+            "6 hours pass per second",
+            "pump-1/flow",
+            "network 62 %",
+            "ANOMALY",
+            "waiting",
+            "in 12 h, 80 % band",
+            "864/s",
+        ] {
+            assert!(shown.contains(part), "no `{part}` in\n{shown}");
+        }
+        assert!(shown.lines().all(|line| line.chars().count() <= 120), "{shown}");
+    }
+
+    #[test]
+    fn plain_closing_shows_skill_and_coverage_by_horizon() {
+        let shown = closing(&board(), &status());
+        let line = |start: &str| {
+            shown
+                .lines()
+                .find(|line| line.trim_start().starts_with(start))
+                .unwrap_or_else(|| panic!("no `{start}` in\n{shown}"))
+        };
+        assert!(line("in 1 h").contains("59"), "{shown}");
+        assert!(line("in 12 h").contains('%'), "{shown}");
+        assert!(shown.contains("1 missing"), "{shown}");
+    }
+
+    #[test]
+    fn plain_closing_without_a_scored_forecast_says_so() {
+        let empty = Board::new(&["a".to_owned()], 1000, 48_000);
+        assert!(closing(&empty, &status()).contains("No forecast has been scored"));
+    }
+}

@@ -1,0 +1,321 @@
+//! The live view.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style, Stylize as _};
+use ratatui::text::{Line, Span, Text};
+use ratatui::widgets::{Cell, Paragraph, Row, Table, Wrap};
+
+use super::board::{Board, Mark, PAST_CELLS, Stream};
+use super::status::Status;
+use super::{clock, text};
+
+const DIM: Style = Style::new().fg(Color::DarkGray);
+const HEAD: Style = Style::new().add_modifier(Modifier::BOLD);
+const NEXT: Color = Color::Cyan;
+
+/// Draws everything; `scroll` is the first stream on show.
+pub(crate) fn draw(frame: &mut Frame<'_>, board: &Board, status: &Status, scroll: usize) {
+    let rows = Layout::vertical([
+        Constraint::Length(4),
+        Constraint::Min(3),
+        Constraint::Length(1),
+        Constraint::Length(4),
+    ]);
+    let [top, middle, gap, bottom] = rows.areas(frame.area());
+    frame.render_widget(header(board, status), top);
+    streams(frame, middle, board, scroll);
+    frame.render_widget(hint(board, middle, scroll), gap);
+    frame.render_widget(footer(board, status), bottom);
+}
+
+fn header(board: &Board, status: &Status) -> Paragraph<'static> {
+    let time = if board.time_ms == i64::MIN {
+        String::new()
+    } else {
+        clock::minute(board.time_ms)
+    };
+    let first = Line::from(vec![
+        Span::styled(
+            " tidecast ",
+            Style::new()
+                .fg(Color::Black)
+                .bg(NEXT)
+                .add_modifier(Modifier::BOLD),
+        ),
+        Span::raw(format!(" {}   ", status.what)),
+        Span::styled(time, HEAD),
+        Span::styled(format!("  {}", status.pace()), DIM),
+    ]);
+    let second = Line::styled(
+        " Each row is one sensor: its reading now, the forecast with its 80 % band, and how right the forecasts were so far.",
+        Style::new(),
+    );
+    let third = Line::styled(
+        " in band: share of readings that came inside the band (80 % is right).  skill: how much smaller the error is than \
+         that of \"nothing changes\".",
+        DIM,
+    );
+    Paragraph::new(vec![first, second, third])
+}
+
+/// Columns that fit, in order.
+struct Columns {
+    name: u16,
+    next: bool,
+    /// Cells of the sparkline: past, and forecast.
+    past: usize,
+    ahead: usize,
+    leader: bool,
+    far: u16,
+}
+
+impl Columns {
+    fn fit(width: u16, board: &Board) -> Self {
+        let longest = board
+            .streams
+            .iter()
+            .take(200)
+            .map(|stream| stream.name.chars().count())
+            .max()
+            .unwrap_or(8);
+        let name = u16::try_from(longest.clamp(8, 24)).expect("clamped");
+        // now 8, band 17, in band 7, skill 6, state 11, and the spaces between
+        let fixed = name + 8 + 17 + 7 + 6 + 11 + 6;
+        let spare = width.saturating_sub(fixed);
+        let leader = spare >= 16 + 14;
+        let next = spare >= 16 + 14 + 10;
+        let far = if spare >= 16 + 14 + 10 + 9 { 26 } else { 17 };
+        let used = if leader { 14 } else { 0 } + if next { 10 } else { 0 } + if far == 26 { 9 } else { 0 };
+        let cells = usize::from(spare.saturating_sub(used)).saturating_sub(2);
+        let wanted = board
+            .streams
+            .iter()
+            .map(|stream| text::path(stream, board.cell_ms).len())
+            .max();
+        let ahead = wanted.unwrap_or(0).min(cells / 2);
+        let past = (cells - ahead).min(PAST_CELLS);
+        Self {
+            name,
+            next,
+            past,
+            ahead,
+            leader,
+            far,
+        }
+    }
+}
+
+fn streams(frame: &mut Frame<'_>, area: Rect, board: &Board, scroll: usize) {
+    let columns = Columns::fit(area.width, board);
+    let shown = usize::from(area.height.saturating_sub(1));
+    let spark = u16::try_from(columns.past + columns.ahead + 1).unwrap_or(16);
+    let mut widths = vec![Constraint::Length(columns.name), Constraint::Length(8)];
+    let mut titles = vec!["sensor".to_owned(), right("now", 8)];
+    let record = board.streams.iter().find_map(|stream| stream.record.as_ref());
+    let interval_ms = record.map_or(board.interval_ms, |record| record.interval_ms);
+    let (near, far) = record.map_or((1, 1), |record| {
+        (record.ahead[0].steps, record.ahead[record.ahead.len() - 1].steps)
+    });
+    if columns.next {
+        widths.push(Constraint::Length(10));
+        titles.push(right(&text::ahead(near, interval_ms), 10));
+    }
+    widths.push(Constraint::Length(columns.far));
+    titles.push(right(
+        &format!("{}, 80 % band", text::ahead(far, interval_ms)),
+        columns.far.into(),
+    ));
+    if columns.past > 0 {
+        widths.push(Constraint::Length(spark));
+        let past_ms = board.cell_ms * i64::try_from(columns.past).unwrap_or(0);
+        titles.push(format!("last {}, next", clock::span(past_ms)));
+    }
+    if columns.leader {
+        widths.push(Constraint::Length(14));
+        titles.push("led by".to_owned());
+    }
+    widths.extend([Constraint::Length(7), Constraint::Length(6), Constraint::Min(11)]);
+    titles.extend([right("in band", 7), right("skill", 6), "state".to_owned()]);
+    let rows: Vec<Row<'_>> = board
+        .streams
+        .iter()
+        .skip(scroll)
+        .take(shown)
+        .map(|stream| row(board, stream, &columns))
+        .collect();
+    let table = Table::new(rows, widths)
+        .header(Row::new(titles).style(HEAD))
+        .column_spacing(1);
+    frame.render_widget(table, area);
+}
+
+fn right(text: &str, width: usize) -> String {
+    format!("{text:>width$}")
+}
+
+fn row<'a>(board: &Board, stream: &'a Stream, columns: &Columns) -> Row<'a> {
+    let mark = board.mark(stream);
+    let Some(record) = &stream.record else {
+        let blanks =
+            5 + usize::from(columns.next) + usize::from(columns.leader) + usize::from(columns.past > 0);
+        let mut cells = vec![Cell::from(stream.name.as_str())];
+        cells.extend((0..blanks).map(|_| Cell::from("")));
+        cells.push(Cell::from(text::mark(mark)));
+        return Row::new(cells).style(DIM);
+    };
+    let (near, far) = (&record.ahead[0], &record.ahead[record.ahead.len() - 1]);
+    let mut cells = vec![
+        Cell::from(stream.name.as_str()),
+        Cell::from(right(&text::number(record.observed), 8)).bold(),
+    ];
+    if columns.next {
+        cells.push(Cell::from(right(&text::number(near.mid), 10)).fg(NEXT));
+    }
+    let band = format!("{} … {}", text::number(far.low), text::number(far.high));
+    let band = if columns.far > 17 {
+        format!("{} in {band}", text::number(far.mid))
+    } else {
+        band
+    };
+    cells.push(Cell::from(right(&band, columns.far.into())).fg(NEXT));
+    if columns.past > 0 {
+        let (past, next) = text::sparkline(&stream.past(columns.past), &text::path(stream, board.cell_ms));
+        cells.push(Cell::from(Line::from(vec![
+            Span::raw(past),
+            Span::styled(next, Style::new().fg(NEXT)),
+        ])));
+    }
+    if columns.leader {
+        let (name, weight) = &record.leader;
+        let style = if name == "network" {
+            Style::new().fg(Color::Magenta)
+        } else {
+            Style::new()
+        };
+        cells.push(Cell::from(format!("{name} {:.0} %", weight * 100.0)).style(style));
+    }
+    let coverage = stream.score.coverage();
+    let skill = stream.score.skill();
+    cells.push(Cell::from(right(&text::percent(coverage), 7)).style(coverage_style(coverage)));
+    cells.push(Cell::from(right(&text::signed_percent(skill), 6)).style(skill_style(skill)));
+    cells.push(Cell::from(state(stream, mark)));
+    Row::new(cells)
+}
+
+fn state(stream: &Stream, mark: Mark) -> Line<'static> {
+    let style = match mark {
+        Mark::Anomaly => Style::new()
+            .fg(Color::White)
+            .bg(Color::Red)
+            .add_modifier(Modifier::BOLD),
+        Mark::Silent(_) | Mark::Stale => Style::new().fg(Color::Yellow),
+        _ => DIM,
+    };
+    match mark {
+        Mark::Fine if stream.anomalies > 0 => {
+            Line::styled(format!("{} odd", text::count(stream.anomalies)), DIM)
+        }
+        Mark::Fine => Line::styled("ok", Style::new().fg(Color::Green)),
+        _ => Line::styled(text::mark(mark), style),
+    }
+}
+
+/// Green where the band holds what it promises.
+fn coverage_style(coverage: Option<f64>) -> Style {
+    match coverage {
+        Some(share) if (0.74..=0.88).contains(&share) => Style::new().fg(Color::Green),
+        Some(_) => Style::new().fg(Color::Yellow),
+        None => DIM,
+    }
+}
+
+fn skill_style(skill: Option<f64>) -> Style {
+    match skill {
+        Some(share) if share > 0.0 => Style::new().fg(Color::Green),
+        Some(_) => Style::new().fg(Color::Yellow),
+        None => DIM,
+    }
+}
+
+fn hint(board: &Board, area: Rect, scroll: usize) -> Paragraph<'static> {
+    let shown = usize::from(area.height.saturating_sub(1));
+    let total = board.streams.len();
+    let last = (scroll + shown).min(total);
+    let more = if total > shown {
+        format!("   sensors {} to {last} of {total}: ↑ ↓ to scroll", scroll + 1)
+    } else {
+        String::new()
+    };
+    Paragraph::new(Line::styled(format!(" q: quit{more}"), DIM))
+}
+
+fn footer(board: &Board, status: &Status) -> Paragraph<'static> {
+    let lines: Vec<Line<'static>> = status
+        .lines(board)
+        .into_iter()
+        .map(|line| Line::raw(format!(" {line}")))
+        .collect();
+    let note = status
+        .note
+        .as_ref()
+        .map(|note| Line::styled(format!(" {note}"), Style::new().fg(Color::Yellow)));
+    Paragraph::new(Text::from_iter(lines.into_iter().chain(note))).wrap(Wrap { trim: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use super::super::board::tests::board;
+    use super::super::status::tests::status;
+    use super::*;
+
+    fn shown(width: u16, height: u16) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal
+            .draw(|frame| draw(frame, &board(), &status(), 0))
+            .unwrap();
+        terminal.backend().to_string()
+    }
+
+    #[test]
+    fn screen_wide_says_everything_of_a_stream_in_its_row() {
+        let shown = shown(150, 24);
+        let row = shown.lines().find(|line| line.contains("pump-1/flow")).unwrap();
+        for part in ["network 62 %", "%", "…", "▁", "█"] {
+            assert!(row.contains(part), "no `{part}` in\n{shown}");
+        }
+        for part in [
+            "tidecast",
+            "in 1 h",
+            "in 12 h",
+            "80 % band",
+            "led by",
+            "in band",
+            "skill",
+            "ANOMALY",
+            "waiting",
+            "model version 7",
+            "q: quit",
+        ] {
+            assert!(shown.contains(part), "no `{part}` in\n{shown}");
+        }
+    }
+
+    #[test]
+    fn screen_narrow_keeps_name_reading_band_and_scores() {
+        let shown = shown(80, 20);
+        let row = shown.lines().find(|line| line.contains("pump-1/flow")).unwrap();
+        assert!(row.contains('…') && row.contains('%'), "{shown}");
+        assert!(shown.contains("in band") && shown.contains("skill"), "{shown}");
+    }
+
+    #[test]
+    fn screen_survives_any_size() {
+        for (width, height) in [(1, 1), (10, 3), (40, 8), (300, 100)] {
+            shown(width, height);
+        }
+    }
+}
