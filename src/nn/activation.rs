@@ -19,7 +19,7 @@ const TANH_ODD: [f32; 7] = [
 const TANH_EVEN: [f32; 4] = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_7e-3, 4.893_525e-3];
 
 /// Hyperbolic tangent as x·p(x²)/q(x²); within 4e-7 of the true value everywhere (tested; 2.4e-7 with fused
-/// multiply-add, which would not be the same on every machine), in [-1,1], odd, and NaN for NaN. libm's is exact to a bit
+/// multiply-add, which would not be the same on every machine), from -1 to 1, odd, and NaN for NaN. libm's is exact to a bit
 /// and forty times slower.
 #[inline]
 #[must_use]
@@ -37,7 +37,7 @@ pub fn tanh(x: f32) -> f32 {
     (x * odd / even).clamp(-1., 1.)
 }
 
-/// Logistic function 1/(1+exp(-x)) = .5 + .5 tanh(x/2); within 2.4e-7 of the true value everywhere (tested), in [0,1].
+/// Logistic function 1/(1+exp(-x)) = .5 + .5 tanh(x/2); within 2.4e-7 of the true value everywhere (tested), from 0 to 1.
 #[inline]
 #[must_use]
 pub fn sigmoid(x: f32) -> f32 {
