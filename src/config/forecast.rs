@@ -1,6 +1,7 @@
 //! The keys of a pipeline that shape its forecasts.
 
 use crate::config::domain;
+use crate::config::keys::listed;
 use crate::config::reader::{Reader, Section};
 use crate::config::services::Training;
 use crate::config::tree::Node;
@@ -12,19 +13,19 @@ use crate::nn::Cell;
 const DAY_MS: i64 = 86_400_000;
 /// Steps ahead at most: beyond, nothing that a row holds says more than the profile.
 const HORIZON_MAX: i64 = 512;
-/// Experts of this release; others of the contract come later.
-const EXPERTS: [&str; 5] = ["last", "seasonal", "level", "day", "network"];
-const EXPERTS_LATER: [&str; 9] = [
+/// Experts of this release, and a group of them; others of the contract come later.
+const EXPERTS: [&str; 9] = [
+    "last",
+    "seasonal",
+    "level",
     "week_profile",
+    "day",
     "week",
     "hour",
-    "linear",
-    "linear_day",
-    "linear_week",
-    "linear_hour",
-    "linear*",
+    "network",
     "seasonal*",
 ];
+const EXPERTS_LATER: [&str; 5] = ["linear", "linear_day", "linear_week", "linear_hour", "linear*"];
 
 /// The engine's configuration; `publish_warming` is `None` where `output` is broken.
 pub(super) fn engine(
@@ -219,20 +220,20 @@ fn quantiles(node: &Node) -> Result<Vec<f64>, String> {
     Ok(levels)
 }
 
-/// Empty: all.
+/// Empty: all. Last value takes part whether it is named or not.
 fn experts(node: &Node) -> Result<Vec<String>, String> {
-    let way_out = "set \"all\", or names of \"last\", \"seasonal\", \"level\", \"day\", \"network\"";
+    let way_out = format!("set \"all\", or names of {}", listed(&EXPERTS));
     if domain::text(node).is_ok_and(|text| text == "all") {
         return Ok(Vec::new());
     }
-    let names = domain::texts(node, way_out)?;
+    let names = domain::texts(node, &way_out)?;
     if names.is_empty() {
         return Err(format!("is empty, somebody must forecast: {way_out}"));
     }
     for (index, name) in names.iter().enumerate() {
         if EXPERTS_LATER.contains(&name.as_str()) {
             return Err(format!(
-                "`{name}` is not served yet, this release has five experts: {way_out}"
+                "`{name}` is not served yet, it comes with a later release: {way_out}"
             ));
         }
         if !EXPERTS.contains(&name.as_str()) {
@@ -245,9 +246,6 @@ fn experts(node: &Node) -> Result<Vec<String>, String> {
                 "`{name}` occurs twice, an expert has one weight: name it once"
             ));
         }
-    }
-    if !names.iter().any(|name| name == "last") {
-        return Err("lacks \"last\", the guard that every stream falls back to: add it".to_owned());
     }
     Ok(names)
 }

@@ -1,0 +1,68 @@
+//! `tidecast check`: is a configuration valid, what does it cost, and does the cluster fit?
+
+use crate::cli::exit::Unfit;
+use crate::cli::output::line;
+use crate::cli::{ConfigArgs, memory, surroundings};
+use crate::config::{self, Config};
+
+/// Validate a configuration, print what results from its layers, and say what it costs in memory.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Also look at the cluster and the store: topics, partitions, replication, retention, rights, ids in two partitions
+    #[arg(long)]
+    connect: bool,
+    /// Streams of each pipeline in this process, for the memory table
+    #[arg(long, value_name = "N", default_value_t = memory::STREAMS)]
+    streams: usize,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidecast check --config plant.toml                     every error at once, or what results and what it costs
+  tidecast check --config plant.toml --streams 1000000   memory for a million streams
+  tidecast check --config plant.toml --connect           will it run on this cluster?
+  tidecast check --config plant.toml --set pipeline.plant.model.hidden=96
+
+It changes nothing and joins no group.
+Exit codes: 0 valid, 69 the cluster or the store does not fit or cannot be reached, 78 bad configuration.";
+
+/// # Errors
+/// [`config::Errors`], [`Unfit`], or a closed output.
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let resolved = config::load(&args.config.sources())?;
+    line(&resolved)?;
+    costs(&resolved.config, args.streams)?;
+    if !args.connect {
+        return Ok(());
+    }
+    let errors = surroundings::look(&resolved.config)?;
+    if errors > 0 {
+        return Err(Unfit { errors }.into());
+    }
+    line(&"The cluster and the store fit.")?;
+    Ok(())
+}
+
+fn costs(config: &Config, streams: usize) -> anyhow::Result<()> {
+    for pipeline in &config.pipelines {
+        let name = &pipeline.worker.pipeline;
+        line(&format_args!("Pipeline {name}, bytes per stream:"))?;
+        line(&memory::table(&memory::per_stream(pipeline), "a stream"))?;
+        line(&format_args!(
+            "Pipeline {name}, memory with {streams} streams in this process:"
+        ))?;
+        let whole = memory::of_pipeline(config, pipeline, streams);
+        line(&memory::table(&whole, "the pipeline"))?;
+        let full: usize = memory::per_stream(pipeline).iter().map(|part| part.bytes).sum();
+        let bound = full.saturating_mul(pipeline.worker.engine.streams_max);
+        line(&format_args!(
+            "  streams_max = {} bounds a partition's streams to {:.1} GB; beyond it, new ids are over_capacity.\n",
+            pipeline.worker.engine.streams_max,
+            bound as f64 / 1e9
+        ))?;
+    }
+    Ok(())
+}
