@@ -1,7 +1,7 @@
 //! librdkafka's own lines, under the target `librdkafka`.
 
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// A line of the library, at its level.
 pub(crate) fn line(level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -22,5 +22,8 @@ pub(crate) fn line(level: RDKafkaLogLevel, facility: &str, message: &str) {
 
 /// Trouble that the library deals with by itself (a connection lost, a broker away).
 pub(crate) fn trouble(error: &KafkaError, reason: &str) {
+    if matches!(error, KafkaError::Global(RDKafkaErrorCode::PartitionEOF)) {
+        return; // every partition that is read up to its end, each time; the poll hands it out too
+    }
     tracing::warn!(target: "librdkafka", %error, "{reason}");
 }

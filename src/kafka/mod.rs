@@ -15,6 +15,7 @@ mod log;
 mod lookup;
 mod membership;
 mod rebalance;
+mod sample;
 mod source;
 mod start;
 mod transaction;

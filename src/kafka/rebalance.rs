@@ -63,7 +63,8 @@ impl Context {
         self.topics.iter().position(|name| name == topic)
     }
 
-    fn ids(&self, list: &TopicPartitionList) -> Vec<PartitionId> {
+    /// Partitions of ours in a list, ascending.
+    pub(crate) fn ids(&self, list: &TopicPartitionList) -> Vec<PartitionId> {
         let mut ids: Vec<_> = list
             .elements()
             .iter()

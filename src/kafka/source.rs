@@ -19,6 +19,11 @@ use crate::worker::ports::{Committed, Error, Event, Headers, Log, PartitionId, R
 
 /// A consumer behind the worker's port. Closing it leaves a static membership in the group: a restart within the
 /// session time-out takes its partitions back without a rebalance.
+///
+/// A partition is not read before its state is there: the group may have given more than the client's assignment holds.
+/// It is read by an assignment with an explicit offset, and stopped by taking it out of the assignment. A seek does not
+/// do: librdkafka answers one that overtakes a pending query of a logical offset by asking again and then reading from
+/// *that* offset, and it refuses to seek a partition whose offset was out of range.
 pub struct KafkaSource {
     config: Config,
     pipeline: String,
@@ -79,6 +84,24 @@ impl KafkaSource {
                 .expect("the offset is a valid one: it is built from a non-negative number or a name");
         }
         list
+    }
+
+    /// Those of `partitions` that the client reads, by its own account.
+    fn read_now(&self, partitions: &[PartitionId]) -> Result<Vec<PartitionId>, Error> {
+        let list = self
+            .consumer
+            .assignment()
+            .map_err(|error| classify(&self.config, "asking the client what it reads", &error))?;
+        let mut ids = self.consumer.context().ids(&list);
+        ids.retain(|id| partitions.contains(id));
+        Ok(ids)
+    }
+
+    fn stop_reading(&self, doing: &'static str, ids: &[PartitionId]) -> Result<(), Error> {
+        let list = self.list(ids, KafkaOffset::Invalid);
+        self.consumer
+            .incremental_unassign(&list)
+            .map_err(|error| classify(&self.config, doing, &error))
     }
 
     fn lookup(&mut self) -> Result<&mut Lookup, Error> {
@@ -155,50 +178,33 @@ impl Source for KafkaSource {
         }
     }
 
-    fn hold(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
-        let doing = "taking assigned partitions";
-        // An explicit offset, so that the library never looks for one itself; at the end, so that nothing is fetched in
-        // the moment before the pause; the pause raises the version that outdates whatever is.
-        let list = self.list(partitions, KafkaOffset::End);
+    fn hold(&mut self, _partitions: &[PartitionId]) -> Result<(), Error> {
+        // The answer that the group waits for. Nothing is read until `start` says from where.
         self.consumer
-            .incremental_assign(&list)
-            .map_err(|error| classify(&self.config, doing, &error))?;
-        self.pause(partitions)
+            .incremental_assign(&TopicPartitionList::new())
+            .map_err(|error| classify(&self.config, "taking assigned partitions", &error))
     }
 
     fn pause(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
-        if partitions.is_empty() {
+        let read = self.read_now(partitions)?;
+        if read.is_empty() {
             return Ok(());
         }
-        let list = self.list(partitions, KafkaOffset::Invalid);
-        self.consumer
-            .pause(&list)
-            .map_err(|error| classify(&self.config, "pausing partitions", &error))
+        self.stop_reading("pausing partitions", &read)
     }
 
     fn release(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
-        let list = self.list(partitions, KafkaOffset::Invalid);
-        self.consumer
-            .incremental_unassign(&list)
-            .map_err(|error| classify(&self.config, "giving partitions back", &error))
+        // Also where none of them is read: the group waits for the call.
+        let read = self.read_now(partitions)?;
+        self.stop_reading("giving partitions back", &read)
     }
 
     fn start(&mut self, partition: PartitionId, from: NextOffset) -> Result<(), Error> {
-        let doing = "seeking";
+        self.pause(&[partition])?;
         let list = self.list(&[partition], KafkaOffset::Offset(from.0));
-        let sought = self
-            .consumer
-            .seek_partitions(list, ASK_TIMEOUT)
-            .map_err(|error| classify(&self.config, doing, &error))?;
-        for element in sought.elements() {
-            element
-                .error()
-                .map_err(|error| classify(&self.config, doing, &error))?;
-        }
-        let list = self.list(&[partition], KafkaOffset::Invalid);
         self.consumer
-            .resume(&list)
-            .map_err(|error| classify(&self.config, "resuming a partition", &error))
+            .incremental_assign(&list)
+            .map_err(|error| classify(&self.config, "starting a partition", &error))
     }
 
     fn committed(&mut self, topic: usize) -> Result<Vec<Committed>, Error> {

@@ -114,7 +114,7 @@ pub trait Source {
     /// As of the client; the group goes on all the same.
     fn release(&mut self, partitions: &[PartitionId]) -> Result<(), Error>;
 
-    /// Runs a held or paused partition from `from` on.
+    /// Reads a held or paused partition from `from` on.
     ///
     /// # Errors
     /// The partition stays paused; try again.

@@ -174,7 +174,7 @@ where
         self.observer.activity(Activity::Turn);
         self.connect_if_due(began)?;
         self.restore_due()?;
-        let event = self.gather(began)?;
+        let event = self.gather()?;
         self.crew.settle_all()?;
         if self.is_commit_due() {
             self.commit_now()?;
@@ -187,8 +187,9 @@ where
     }
 
     /// Takes records until there are enough, none waits, or an event comes.
-    fn gather(&mut self, began: Duration) -> Result<Event, Error> {
+    fn gather(&mut self) -> Result<Event, Error> {
         let before = self.crew.records;
+        let began = self.clock.now();
         let records_max = as_u64(self.config.turn_records_max);
         loop {
             let taken = self.crew.records - before;

@@ -1,0 +1,394 @@
+//! A small Kafka in memory: a log with transactions, a group, and faults at chosen calls.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::fakes::FakeClock;
+use crate::series::observation::{NextOffset, Offset};
+use crate::worker::ports::{
+    Commit, Committed, Destination, Error, Event, Headers, Log, Outgoing, PartitionId, Record, Sink, Source,
+};
+
+/// A published record.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Published {
+    pub(super) to: Destination,
+    pub(super) origin: PartitionId,
+    pub(super) timestamp_ms: i64,
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) value: Option<Vec<u8>>,
+    pub(super) headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Published {
+    pub(super) fn header(&self, name: &str) -> String {
+        let found = self.headers.iter().rfind(|header| header.0 == name);
+        let value = found.and_then(|header| header.1.clone()).unwrap_or_default();
+        String::from_utf8(value).unwrap()
+    }
+}
+
+/// A record of an input topic.
+#[derive(Clone, Debug)]
+pub(super) struct Input {
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) value: Option<Vec<u8>>,
+    pub(super) timestamp_ms: i64,
+    pub(super) headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+struct InputHeaders<'a>(&'a [(String, Option<Vec<u8>>)]);
+
+impl Headers for InputHeaders<'_> {
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+    fn get(&self, index: usize) -> (&str, Option<&[u8]>) {
+        (&self.0[index].0, self.0[index].1.as_deref())
+    }
+}
+
+/// What goes wrong at a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The process ends there: unwinds out of the worker.
+    Crash,
+    /// The call fails.
+    Fail,
+    /// A commit succeeds, and its answer is lost.
+    AnswerLost,
+}
+
+/// Everything that outlives a worker.
+#[derive(Default)]
+pub(super) struct Cluster {
+    pub(super) inputs: BTreeMap<PartitionId, Vec<Input>>,
+    /// Oldest offset left.
+    pub(super) starts: BTreeMap<PartitionId, i64>,
+    pub(super) committed: BTreeMap<PartitionId, (NextOffset, String)>,
+    /// What a `read_committed` reader sees.
+    pub(super) published: Vec<Published>,
+    pending: Vec<Published>,
+    pub(super) open: bool,
+    producer_epoch: u64,
+    pub(super) calls: u64,
+    pub(super) faults: BTreeMap<u64, Fault>,
+    polls: u64,
+    /// Before which poll which event comes.
+    pub(super) events: BTreeMap<u64, Event>,
+    /// Answers of `committed` that know nothing, still to be given.
+    pub(super) blind_reads: u32,
+    /// A broken cluster, for the negative control: the offset that comes back is the base.
+    pub(super) forgets_offsets: bool,
+    pub(super) connects_failing: u32,
+    pub(super) membership: Option<Error>,
+    pub(super) newest: u64,
+    pub(super) missing_versions: Vec<u64>,
+}
+
+pub(super) type Shared = Rc<RefCell<Cluster>>;
+
+pub(super) struct CrashMarker;
+
+pub(super) fn failure(doing: &'static str) -> Error {
+    Error::Transient {
+        doing,
+        reason: "injected".to_owned(),
+        partition: None,
+    }
+}
+
+/// Counts a call and lets its fault happen. `Some` where the call itself must deal with it.
+pub(super) fn call(cluster: &Shared) -> Option<Fault> {
+    let fault = {
+        let mut cluster = cluster.borrow_mut();
+        cluster.calls += 1;
+        let calls = cluster.calls;
+        cluster.faults.remove(&calls)
+    };
+    if fault == Some(Fault::Crash) {
+        std::panic::resume_unwind(Box::new(CrashMarker));
+    }
+    fault
+}
+
+pub(super) struct FakeSource {
+    cluster: Shared,
+    clock: FakeClock,
+    /// Position, and whether paused.
+    held: BTreeMap<PartitionId, (i64, bool, bool)>,
+    answer_due: bool,
+    first: bool,
+    turn: usize,
+}
+
+impl FakeSource {
+    pub(super) const fn new(cluster: Shared, clock: FakeClock) -> Self {
+        Self {
+            cluster,
+            clock,
+            held: BTreeMap::new(),
+            answer_due: false,
+            first: true,
+            turn: 0,
+        }
+    }
+
+    fn record(&mut self, each: &mut dyn FnMut(&Record<'_>)) -> Option<Event> {
+        let ids: Vec<_> = self.held.keys().copied().collect();
+        for step in 0..ids.len() {
+            let id = ids[(self.turn + step) % ids.len()];
+            let (position, paused, ended) = self.held[&id];
+            if paused {
+                continue;
+            }
+            let input = self.cluster.borrow().inputs[&id]
+                .get(usize::try_from(position).unwrap())
+                .cloned();
+            let Some(input) = input else {
+                if !ended {
+                    self.held.insert(id, (position, paused, true));
+                    return Some(Event::End(id));
+                }
+                continue;
+            };
+            // Runs of three, so that batches hold several records of one partition.
+            self.turn = if position % 3 == 2 {
+                self.turn + step + 1
+            } else {
+                self.turn + step
+            };
+            self.held.insert(id, (position + 1, false, false));
+            each(&Record {
+                partition: id,
+                offset: Offset(position),
+                timestamp_ms: input.timestamp_ms,
+                key: input.key.as_deref(),
+                value: input.value.as_deref(),
+                headers: &InputHeaders(&input.headers),
+            });
+            return Some(Event::Record);
+        }
+        None
+    }
+}
+
+impl Source for FakeSource {
+    type Membership = ();
+
+    fn poll(&mut self, timeout: Duration, each: &mut dyn FnMut(&Record<'_>)) -> Result<Event, Error> {
+        assert!(!self.answer_due, "the group stands still until it is answered");
+        if call(&self.cluster).is_some() {
+            return Err(failure("polling"));
+        }
+        let event = {
+            let mut cluster = self.cluster.borrow_mut();
+            cluster.polls += 1;
+            let polls = cluster.polls;
+            if std::mem::take(&mut self.first) {
+                Some(Event::Assigned(cluster.inputs.keys().copied().collect()))
+            } else {
+                cluster.events.remove(&polls)
+            }
+        };
+        if let Some(event) = event {
+            self.answer_due = matches!(event, Event::Assigned(_) | Event::Revoked(_) | Event::Lost(_));
+            return Ok(event);
+        }
+        if let Some(event) = self.record(each) {
+            self.clock.advance(Duration::from_millis(7));
+            return Ok(event);
+        }
+        self.clock.advance(timeout.max(Duration::from_millis(1)));
+        Ok(Event::Idle)
+    }
+
+    fn hold(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
+        self.answer_due = false;
+        for id in partitions {
+            self.held.insert(*id, (0, true, false));
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
+        for id in partitions {
+            self.held.get_mut(id).unwrap().1 = true;
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
+        self.answer_due = false;
+        let open = self.cluster.borrow().open;
+        assert!(!open, "a transaction is open across an unassign");
+        for id in partitions {
+            self.held.remove(id);
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, partition: PartitionId, from: NextOffset) -> Result<(), Error> {
+        if call(&self.cluster).is_some() {
+            return Err(failure("seeking"));
+        }
+        *self.held.get_mut(&partition).unwrap() = (from.0, false, false);
+        Ok(())
+    }
+
+    fn committed(&mut self, topic: usize) -> Result<Vec<Committed>, Error> {
+        if call(&self.cluster).is_some() {
+            return Err(failure("reading offsets"));
+        }
+        let mut cluster = self.cluster.borrow_mut();
+        let blind = cluster.blind_reads > 0;
+        cluster.blind_reads = cluster.blind_reads.saturating_sub(1);
+        let ids = cluster.inputs.keys().filter(|id| id.topic == topic);
+        let answer = ids.map(|id| {
+            let known = cluster.committed.get(id).filter(|_| !blind);
+            let (next, metadata) = known.cloned().unzip();
+            let metadata = metadata.unwrap_or_default();
+            let base = metadata.split(';').nth(1).and_then(|base| base.parse().ok());
+            let next = if cluster.forgets_offsets {
+                base.map(NextOffset)
+            } else {
+                next
+            };
+            Committed {
+                partition: *id,
+                next,
+                metadata,
+            }
+        });
+        Ok(answer.collect())
+    }
+
+    fn log(&mut self, partition: PartitionId) -> Result<Log, Error> {
+        if call(&self.cluster).is_some() {
+            return Err(failure("asking for the log"));
+        }
+        let cluster = self.cluster.borrow();
+        Ok(Log {
+            start: NextOffset(*cluster.starts.get(&partition).unwrap_or(&0)),
+            end: NextOffset(i64::try_from(cluster.inputs[&partition].len()).unwrap()),
+        })
+    }
+
+    fn offset_at(&mut self, partition: PartitionId, timestamp_ms: i64) -> Result<Option<NextOffset>, Error> {
+        let cluster = self.cluster.borrow();
+        let start = usize::try_from(*cluster.starts.get(&partition).unwrap_or(&0)).unwrap();
+        let log = &cluster.inputs[&partition];
+        let found = (start..log.len()).find(|offset| log[*offset].timestamp_ms >= timestamp_ms);
+        Ok(found.map(|offset| NextOffset(i64::try_from(offset).unwrap())))
+    }
+
+    fn timestamp_before(&mut self, partition: PartitionId, next: NextOffset) -> Result<Option<i64>, Error> {
+        let cluster = self.cluster.borrow();
+        let before = usize::try_from(next.0).unwrap().checked_sub(1);
+        Ok(before.map(|offset| cluster.inputs[&partition][offset].timestamp_ms))
+    }
+
+    fn end_heard(&self, partition: PartitionId) -> Option<NextOffset> {
+        let end = self.cluster.borrow().inputs[&partition].len();
+        Some(NextOffset(i64::try_from(end).unwrap()))
+    }
+
+    fn membership(&mut self) -> Result<(), Error> {
+        let refusal = self.cluster.borrow_mut().membership.take();
+        refusal.map_or(Ok(()), Err)
+    }
+}
+
+pub(super) struct FakeSink {
+    cluster: Shared,
+    /// Epoch of the producer, if there is one.
+    epoch: Option<u64>,
+}
+
+impl FakeSink {
+    pub(super) const fn new(cluster: Shared) -> Self {
+        Self { cluster, epoch: None }
+    }
+
+    fn begin(&self) {
+        let mut cluster = self.cluster.borrow_mut();
+        assert_eq!(
+            self.epoch,
+            Some(cluster.producer_epoch),
+            "a fenced producer is used"
+        );
+        cluster.open = true;
+    }
+}
+
+impl Sink for FakeSink {
+    type Membership = ();
+
+    fn connect(&mut self) -> Result<(), Error> {
+        if call(&self.cluster).is_some() {
+            return Err(failure("connecting"));
+        }
+        let mut cluster = self.cluster.borrow_mut();
+        if cluster.connects_failing > 0 {
+            cluster.connects_failing -= 1;
+            return Err(failure("connecting"));
+        }
+        cluster.producer_epoch += 1;
+        cluster.pending.clear();
+        cluster.open = false;
+        self.epoch = Some(cluster.producer_epoch);
+        Ok(())
+    }
+
+    fn publish(&mut self, to: Destination, record: &Outgoing<'_>) -> Result<(), Error> {
+        if call(&self.cluster).is_some() {
+            return Err(failure("producing"));
+        }
+        self.begin();
+        let headers = record.headers.iter();
+        self.cluster.borrow_mut().pending.push(Published {
+            to,
+            origin: record.origin,
+            timestamp_ms: record.timestamp_ms,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers: headers
+                .map(|(name, value)| ((*name).to_owned(), value.map(<[u8]>::to_vec)))
+                .collect(),
+        });
+        Ok(())
+    }
+
+    fn commit(&mut self, offsets: &[Commit<'_>], (): &()) -> Result<(), Error> {
+        let before = call(&self.cluster);
+        if before == Some(Fault::Fail) {
+            return Err(failure("committing"));
+        }
+        self.begin();
+        {
+            let cluster = &mut *self.cluster.borrow_mut();
+            cluster.published.append(&mut cluster.pending);
+            for commit in offsets {
+                assert!(commit.metadata.len() <= crate::worker::METADATA_BYTES_MAX);
+                let entry = (commit.next, commit.metadata.to_owned());
+                cluster.committed.insert(commit.partition, entry);
+            }
+            cluster.open = false;
+        }
+        let after = call(&self.cluster);
+        if before == Some(Fault::AnswerLost) || after.is_some() {
+            return Err(failure("committing"));
+        }
+        Ok(())
+    }
+
+    fn discard(&mut self) {
+        self.epoch = None;
+        // What it left is ended by the broker; the next connect does not wait for that here.
+        let mut cluster = self.cluster.borrow_mut();
+        cluster.pending.clear();
+        cluster.open = false;
+    }
+}

@@ -1,0 +1,168 @@
+//! The other ports in memory: models, time, an observer; and a worker over all of them.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cluster::{FakeSink, FakeSource, Shared, call, failure};
+use crate::codec;
+use crate::engine::{self, Model, ModelVersion, Origin};
+use crate::nn::Cell as CellKind;
+use crate::series::observation::Partition;
+use crate::worker::config::Start;
+use crate::worker::ports::{Activity, Clock, Error, Models, NoTape, Observer, PartitionId};
+use crate::worker::report::PartitionReport;
+use crate::worker::{Config, Ports, TurnReport, Worker};
+
+pub(super) type TestWorker = Worker<FakeSource, FakeSink, FakeModels, NoTape, FakeClock, FakeObserver>;
+
+pub(super) struct FakeModels(Shared);
+
+/// A version with weights of its own.
+pub(super) fn model(version: u64) -> Arc<Model> {
+    let config = config().engine;
+    let origin = Origin {
+        version: ModelVersion(version),
+        parent: None,
+        lineage: 7,
+        made: "test".into(),
+    };
+    Arc::new(Model::from_params(
+        origin,
+        crate::nn::Params::init(&engine::shape(&config), version),
+    ))
+}
+
+impl Models for FakeModels {
+    fn newest(&mut self) -> Arc<Model> {
+        model(self.0.borrow().newest)
+    }
+
+    fn load(&mut self, version: ModelVersion) -> Result<Option<Arc<Model>>, Error> {
+        if call(&self.0).is_some() {
+            return Err(failure("loading"));
+        }
+        let missing = self.0.borrow().missing_versions.contains(&version.0);
+        Ok((!missing).then(|| model(version.0)))
+    }
+}
+
+#[derive(Clone, Default)]
+pub(super) struct FakeClock(Rc<Cell<Duration>>);
+
+impl FakeClock {
+    pub(super) fn advance(&self, by: Duration) {
+        self.0.set(self.0.get() + by);
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> Duration {
+        self.0.get()
+    }
+}
+
+/// What the observer has heard so far.
+#[derive(Default)]
+pub(super) struct Heard {
+    pub(super) total: u64,
+    pub(super) muted: u64,
+    pub(super) replayed: u64,
+    pub(super) restarts: u64,
+    pub(super) models_missing: u64,
+    pub(super) troubles: Vec<String>,
+    pub(super) partitions: Vec<PartitionReport>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct FakeObserver(pub(super) Rc<RefCell<Heard>>);
+
+impl Observer for FakeObserver {
+    fn activity(&mut self, _activity: Activity) {}
+
+    fn turn(&mut self, report: &TurnReport<'_>) {
+        let mut heard = self.0.borrow_mut();
+        heard.total += report.outcomes.total();
+        heard.muted += report.outcomes.muted;
+        heard.replayed += report.replayed;
+        heard.restarts = report.restarts;
+        heard.models_missing = report.models_missing;
+        if let Some(trouble) = report.trouble
+            && heard.troubles.last().is_none_or(|last| last != trouble)
+        {
+            heard.troubles.push(trouble.to_owned());
+        }
+        heard.partitions = report.partitions.to_vec();
+    }
+}
+
+pub(super) fn id(partition: i32) -> PartitionId {
+    PartitionId {
+        topic: 0,
+        partition: Partition(partition),
+    }
+}
+
+pub(super) fn config() -> Config {
+    Config {
+        pipeline: "plant".into(),
+        workers: 1,
+        topics: vec!["sensors".into()],
+        start: Start::Earliest,
+        warmup: Duration::ZERO,
+        rebuild: Duration::from_secs(7 * 86400),
+        output_topic: "forecasts".into(),
+        dead_letter_topic: "dead".into(),
+        dead_letter_drops: true,
+        commit_interval: Duration::from_millis(100),
+        turn_records_max: 5,
+        lag_pause_training: 1000,
+        input: codec::Config {
+            id: Some("id".into()),
+            time: Some("t".into()),
+            time_unit: codec::config::TimeUnit::Milliseconds,
+            values: vec!["v".into()],
+            future_max_ms: i64::MAX / 4,
+            stream_max_bytes: 256,
+            value_max_bytes: 1 << 20,
+        },
+        engine: engine::Config {
+            interval: engine::config::Interval::Given(1000),
+            seasons: engine::config::Seasons::Auto,
+            utc_offset_ms: 0,
+            gap_max: 32,
+            horizons: vec![1, 2, 3],
+            quantiles: vec![0.1, 0.5, 0.9],
+            model: engine::config::ModelConfig {
+                cell: CellKind::Gru,
+                hidden: 8,
+                layers: 1,
+            },
+            experts: Vec::new(),
+            streams_max: 100,
+            publish_warming: true,
+            tape_share: 0.0,
+        },
+    }
+}
+
+/// A worker over the cluster, as a process that has just started.
+pub(super) fn worker(cluster: &Shared) -> (TestWorker, FakeObserver, FakeClock) {
+    worker_with(cluster, config())
+}
+
+pub(super) fn worker_with(cluster: &Shared, config: Config) -> (TestWorker, FakeObserver, FakeClock) {
+    let clock = FakeClock::default();
+    let observer = FakeObserver::default();
+    let source = FakeSource::new(Rc::clone(cluster), clock.clone());
+    let ports = Ports {
+        source,
+        sink: FakeSink::new(Rc::clone(cluster)),
+        models: FakeModels(Rc::clone(cluster)),
+        tape: NoTape,
+        clock: clock.clone(),
+        observer: observer.clone(),
+    };
+    (Worker::new(config, ports), observer, clock)
+}

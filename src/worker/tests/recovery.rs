@@ -1,0 +1,272 @@
+//! Where a partition's state is made anew from, and what is waited for.
+
+use super::cluster::Fault;
+use super::fakes::{config, id, model, worker_with};
+use super::{SECOND, assert_exactly_once, cluster, run, sources, turn_until_done, visible, worker};
+use crate::series::observation::NextOffset;
+use crate::worker::ports::{Error, Event, Source as _};
+use crate::worker::report::PartitionPhase;
+
+const RECORDS: i64 = 30;
+
+fn commit(cluster: &super::Shared, partition: i32, next: i64, metadata: &str) {
+    let entry = (NextOffset(next), metadata.to_owned());
+    cluster.borrow_mut().committed.insert(id(partition), entry);
+}
+
+#[test]
+fn history_before_the_start_is_read_muted() {
+    let cluster = cluster(RECORDS);
+    for partition in 0..2 {
+        commit(&cluster, partition, 20, "1;4;"); // resolved: start at 20, base at 4, nothing served yet
+    }
+    let observer = run(&cluster);
+    let first = sources(&cluster).iter().map(|source| offset(source)).min();
+    assert_eq!(first, Some(20));
+    let heard = observer.0.borrow();
+    assert_eq!(
+        heard.replayed, 0,
+        "warm-up is no replay: its observations are muted"
+    );
+    assert_eq!(heard.muted, 2 * (16 + 3));
+    assert_eq!(cluster.borrow().committed[&id(0)].1, "1;4;4:1");
+}
+
+fn offset(source: &str) -> i64 {
+    source.split('/').nth(2).unwrap().parse().unwrap()
+}
+
+#[test]
+fn replay_before_the_committed_offset_is_counted_by_itself() {
+    let cluster = cluster(RECORDS);
+    for partition in 0..2 {
+        commit(&cluster, partition, 20, "1;4;4:1");
+    }
+    let observer = run(&cluster);
+    assert_eq!(observer.0.borrow().replayed, 32);
+    assert_eq!(
+        sources(&cluster).iter().map(|source| offset(source)).min(),
+        Some(20)
+    );
+}
+
+#[test]
+fn a_log_that_was_truncated_is_read_from_its_start_and_the_loss_is_counted() {
+    let cluster = cluster(RECORDS);
+    commit(&cluster, 0, 5, "1;0;0:1,3:2");
+    cluster.borrow_mut().starts.insert(id(0), 12);
+    let (mut worker, observer, _) = worker(&cluster);
+    assert!(turn_until_done(&cluster, &mut worker));
+    worker.turn().unwrap();
+    let heard = observer.0.borrow();
+    assert_eq!(
+        (heard.partitions[0].lost, heard.partitions[0].base),
+        (7, NextOffset(12))
+    );
+    assert_eq!(cluster.borrow().committed[&id(0)].1, "1;12;12:2");
+}
+
+#[test]
+fn a_committed_offset_beyond_the_log_parks_its_partition_alone() {
+    let cluster = cluster(RECORDS);
+    commit(&cluster, 0, 31, "1;0;0:1");
+    let (mut worker, observer, _) = worker(&cluster);
+    for _ in 0..100 {
+        worker.turn().unwrap();
+    }
+    let heard = observer.0.borrow();
+    let PartitionPhase::Parked(sentence) = &heard.partitions[0].phase else {
+        panic!("{:?}", heard.partitions[0]);
+    };
+    assert!(
+        sentence.contains("31") && sentence.contains("30") && sentence.contains("sensors"),
+        "{sentence}"
+    );
+    assert_eq!(heard.partitions[1].phase, PartitionPhase::Running);
+    assert_eq!(heard.partitions[1].committed, NextOffset(30));
+}
+
+#[test]
+fn a_new_partition_starts_at_its_beginning_and_is_asked_for_twice() {
+    let cluster = cluster(RECORDS);
+    cluster.borrow_mut().committed.remove(&id(1));
+    run(&cluster);
+    assert_exactly_once(&cluster, RECORDS);
+    assert_eq!(cluster.borrow().committed[&id(1)].1, "1;0;0:1");
+}
+
+#[test]
+fn no_committed_offset_where_history_exists_is_never_read_as_zero() {
+    // A restart while the coordinator answers nothing for a while.
+    let cluster = cluster(RECORDS);
+    let calls = super::undisturbed(RECORDS).0;
+    cluster.borrow_mut().faults.insert(calls - 5, Fault::Crash);
+    let (mut first, _, _) = worker(&cluster);
+    assert!(!turn_until_done(&cluster, &mut first));
+    cluster.borrow_mut().blind_reads = 4;
+    run(&cluster);
+    assert_exactly_once(&cluster, RECORDS);
+}
+
+#[test]
+fn what_this_process_committed_is_not_forgotten_when_one_partition_seems_new() {
+    let cluster = cluster(RECORDS);
+    let (mut worker, observer, _) = worker(&cluster);
+    assert!(turn_until_done(&cluster, &mut worker));
+    let kept = cluster.borrow_mut().committed.remove(&id(1)).unwrap();
+    worker.begin_again(&Error::NotMember {
+        reason: "test".into(),
+    });
+    for _ in 0..60 {
+        worker.turn().unwrap();
+    }
+    assert!(
+        matches!(&observer.0.borrow().partitions[1].phase, PartitionPhase::Waiting(Some(why)) if why.contains("30"))
+    );
+    cluster.borrow_mut().committed.insert(id(1), kept);
+    for _ in 0..1000 {
+        worker.turn().unwrap();
+    }
+    assert_eq!(observer.0.borrow().partitions[1].phase, PartitionPhase::Running);
+    assert_exactly_once(&cluster, RECORDS);
+}
+
+#[test]
+fn a_history_that_is_too_long_is_made_anew_from_rebuild_ago() {
+    let cluster = cluster(12_000);
+    let mut config = config();
+    config.rebuild = 100 * SECOND; // two records a second
+    config.turn_records_max = 1000;
+    for partition in 0..2 {
+        commit(&cluster, partition, 11_000, "1;0;0:1,50:2");
+    }
+    let (mut worker, observer, _) = worker_with(&cluster, config);
+    assert!(turn_until_done(&cluster, &mut worker));
+    worker.turn().unwrap();
+    let heard = observer.0.borrow();
+    assert!(heard.partitions[0].rebuilt);
+    let base = heard.partitions[0].base.0;
+    assert!((10_798..=10_802).contains(&base), "{base}");
+    assert_eq!(cluster.borrow().committed[&id(0)].1, format!("1;{base};{base}:2"));
+    assert_eq!(
+        sources(&cluster).iter().map(|source| offset(source)).min(),
+        Some(11_000)
+    );
+}
+
+#[test]
+fn foreign_metadata_makes_state_anew_from_rebuild_ago() {
+    let cluster = cluster(RECORDS);
+    let mut config = config();
+    config.rebuild = 5 * SECOND;
+    for (partition, metadata) in [(0, ""), (1, "somebody else's")] {
+        commit(&cluster, partition, 20, metadata);
+    }
+    let (mut worker, observer, _) = worker_with(&cluster, config);
+    assert!(turn_until_done(&cluster, &mut worker));
+    worker.turn().unwrap();
+    for partition in &observer.0.borrow().partitions {
+        assert!(
+            partition.rebuilt && (8..=10).contains(&partition.base.0),
+            "{partition:?}"
+        );
+    }
+    assert_eq!(
+        sources(&cluster).iter().map(|source| offset(source)).min(),
+        Some(20)
+    );
+}
+
+#[test]
+fn a_version_whose_file_is_gone_is_counted_and_service_goes_on() {
+    let cluster = cluster(RECORDS);
+    commit(&cluster, 0, 10, "1;0;0:1,5:2");
+    cluster.borrow_mut().newest = 3;
+    cluster.borrow_mut().missing_versions = vec![1, 2];
+    let (mut worker, observer, _) = worker(&cluster);
+    assert!(turn_until_done(&cluster, &mut worker));
+    assert_eq!(observer.0.borrow().models_missing, 2);
+}
+
+#[test]
+fn a_cluster_that_is_away_at_the_start_is_waited_for() {
+    let cluster = cluster(RECORDS);
+    cluster.borrow_mut().connects_failing = 4;
+    let (mut worker, observer, clock) = worker(&cluster);
+    for _ in 0..3 {
+        worker.guarded_turn().unwrap();
+        assert_eq!(observer.0.borrow().troubles, ["connecting: injected"]);
+        clock.advance(40 * SECOND);
+    }
+    assert!(turn_until_done(&cluster, &mut worker));
+    assert_exactly_once(&cluster, RECORDS);
+}
+
+#[test]
+fn waiting_doubles_up_to_half_a_minute() {
+    let cluster = cluster(RECORDS);
+    cluster.borrow_mut().connects_failing = u32::MAX;
+    let (mut worker, observer, clock) = worker(&cluster);
+    while crate::worker::ports::Clock::now(&clock) < 300 * SECOND {
+        worker.guarded_turn().unwrap();
+    }
+    let tries = observer.0.borrow().restarts;
+    assert!((10..=16).contains(&tries), "{tries} tries in five minutes");
+}
+
+#[test]
+fn another_process_with_this_instance_ends_the_worker() {
+    let cluster = cluster(RECORDS);
+    let (mut worker, _, _) = worker(&cluster);
+    cluster.borrow_mut().membership = Some(Error::InstanceInUse { instance: "a".into() });
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    worker.turn().unwrap();
+    let error = worker.run(&stop).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`service.instance` `a` is in use by another process"
+    );
+}
+
+#[test]
+fn an_offset_out_of_range_restores_everything() {
+    let expected = super::undisturbed(RECORDS).1;
+    let cluster = cluster(RECORDS);
+    cluster.borrow_mut().events.insert(17, Event::OutOfRange);
+    let observer = run(&cluster);
+    assert_eq!(visible(&cluster), expected);
+    assert_eq!(observer.0.borrow().restarts, 1);
+}
+
+#[test]
+fn no_version_is_adopted_while_the_log_is_full() {
+    let cluster = cluster(200);
+    let (mut worker, observer, clock) = worker(&cluster);
+    for _ in 0..600 {
+        worker.turn().unwrap();
+        cluster.borrow_mut().newest += 1;
+        clock.advance(300 * 60 * SECOND); // past any spacing
+    }
+    let heard = observer.0.borrow();
+    let sixty_four = heard.partitions.iter().map(|partition| partition.switches).max();
+    assert!(
+        sixty_four.is_some_and(|count| count > 30 && count <= 64),
+        "{sixty_four:?}"
+    );
+    assert!(model(2).version > model(1).version);
+}
+
+#[test]
+fn a_record_of_a_partition_without_state_is_not_stepped() {
+    let cluster = cluster(RECORDS);
+    let (mut worker, observer, _) = worker(&cluster);
+    worker.turn().unwrap();
+    worker.source.hold(&[id(0)]).unwrap();
+    worker.source.start(id(0), NextOffset(0)).unwrap(); // a client that reads what it should not
+    worker.crew.change(Vec::clear);
+    for _ in 0..10 {
+        worker.turn().unwrap();
+    }
+    assert_eq!(observer.0.borrow().total, 0);
+    assert!(cluster.borrow().published.is_empty());
+}
