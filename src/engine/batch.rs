@@ -120,7 +120,11 @@ impl Batch {
 
     /// Range of a wave in the stepping order.
     pub(crate) fn wave(&self, wave: usize) -> std::ops::Range<usize> {
-        let start = if wave == 0 { 0 } else { self.wave_ends[wave - 1] as usize };
+        let start = if wave == 0 {
+            0
+        } else {
+            self.wave_ends[wave - 1] as usize
+        };
         start..self.wave_ends[wave] as usize
     }
 
@@ -136,7 +140,16 @@ mod tests {
     use crate::series::observation::Offset;
 
     fn entry(slot: u32) -> Entry {
-        Entry { slot, time_ms: 0, value: 0.0, source: Source { offset: Offset(0), index: 0, timestamp_ms: 0 } }
+        Entry {
+            slot,
+            time_ms: 0,
+            value: 0.0,
+            source: Source {
+                offset: Offset(0),
+                index: 0,
+                timestamp_ms: 0,
+            },
+        }
     }
 
     #[test]
@@ -147,8 +160,9 @@ mod tests {
         }
         for _ in 0..2 {
             batch.split(3);
-            let waves: Vec<Vec<usize>> =
-                (0..batch.waves()).map(|w| batch.wave(w).map(|p| batch.entry_at(p)).collect()).collect();
+            let waves: Vec<Vec<usize>> = (0..batch.waves())
+                .map(|w| batch.wave(w).map(|p| batch.entry_at(p)).collect())
+                .collect();
             assert_eq!(waves, [vec![0, 1, 4], vec![2, 6], vec![5]]);
             for slot in [0, 1, 0, NO_SLOT, 2, 0, 1] {
                 batch.push(entry(slot));

@@ -38,7 +38,9 @@ impl Index {
     /// The slot of `id`.
     pub(crate) fn get(&self, id: &str) -> Option<usize> {
         let hash = self.hasher.hash_one(id);
-        self.slots.find(hash, |&slot| self.id(slot as usize) == id).map(|&slot| slot as usize)
+        self.slots
+            .find(hash, |&slot| self.id(slot as usize) == id)
+            .map(|&slot| slot as usize)
     }
 
     /// Interns `id`, which is not there yet; its slot is the number of ids before.
@@ -48,9 +50,17 @@ impl Index {
         self.text.push_str(id);
         self.ends.push(self.text.len());
         self.keys.push(stable_hash(self.seed, id.as_bytes()));
-        let Self { hasher, slots, text, ends, .. } = self;
+        let Self {
+            hasher,
+            slots,
+            text,
+            ends,
+            ..
+        } = self;
         let number = u32::try_from(slot).expect("streams of a partition are bounded far below 2^32");
-        slots.insert_unique(hash, number, |&other| hasher.hash_one(slice(text, ends, other as usize)));
+        slots.insert_unique(hash, number, |&other| {
+            hasher.hash_one(slice(text, ends, other as usize))
+        });
         slot
     }
 
@@ -106,7 +116,9 @@ mod tests {
     #[test]
     fn index_finds_what_was_interned_and_nothing_else() {
         let mut index = Index::new(7);
-        let ids: Vec<String> = (0..5_000).map(|i| format!("plant/pump-{i}/temperature")).collect();
+        let ids: Vec<String> = (0..5_000)
+            .map(|i| format!("plant/pump-{i}/temperature"))
+            .collect();
         for (slot, id) in ids.iter().enumerate() {
             assert_eq!(index.get(id), None);
             assert_eq!(index.insert(id), slot);

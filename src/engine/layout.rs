@@ -5,7 +5,9 @@ pub(crate) const FIELD_WORDS: usize = 2;
 
 /// Words that `count` values of `size` bytes take.
 pub(crate) const fn words_of(count: usize, size: usize) -> usize {
-    (count * size).div_ceil(size_of::<f32>()).next_multiple_of(FIELD_WORDS)
+    (count * size)
+        .div_ceil(size_of::<f32>())
+        .next_multiple_of(FIELD_WORDS)
 }
 
 /// Takes the next `count` values off the front of `rest`.

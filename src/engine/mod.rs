@@ -18,27 +18,44 @@
     reason = "f32 kernels over bounded sizes; exact comparisons are with zero, with NaN masks and in ties"
 )]
 
+mod advance;
+mod batch;
 pub mod config;
 pub mod error;
-pub mod features;
+mod features;
 pub mod forecast;
+mod index;
+mod issue;
+mod layout;
+mod mature;
 pub mod model;
+mod motion;
+mod output;
 pub mod partition;
 pub mod plan;
 pub mod row;
+mod setup;
+mod slab;
+mod standing;
 pub mod stats;
 pub mod step;
 pub mod tape;
+mod wave;
+mod work;
+
+#[cfg(test)]
+mod tests;
 
 pub use config::Config;
 pub use error::Error;
 pub use forecast::{Anomaly, Forecast, Judged, Outcome, Status};
 pub use model::{Model, Origin};
+pub use output::Outcomes;
 pub use partition::{PartitionState, StreamView};
 pub use plan::{HorizonPlan, shape};
 pub use row::{FieldSize, row_table};
 pub use stats::{OutcomeCounts, PartitionStats, Skill};
-pub use step::{Engine, Outcomes};
+pub use step::Engine;
 pub use tape::{TapeBuffer, TapeChunk, TapeDims, TapeRow};
 
 /// Version of a pipeline's weights, from 1.

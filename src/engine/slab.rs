@@ -23,8 +23,15 @@ pub(crate) struct Slab {
 impl Slab {
     /// `words` is a multiple of [`LINE_WORDS`].
     pub(crate) fn new(words: usize) -> Self {
-        assert!(words > 0 && words.is_multiple_of(LINE_WORDS), "a row is whole lines");
-        Self { words, rows: 0, chunks: Vec::new() }
+        assert!(
+            words > 0 && words.is_multiple_of(LINE_WORDS),
+            "a row is whole lines"
+        );
+        Self {
+            words,
+            rows: 0,
+            chunks: Vec::new(),
+        }
     }
 
     /// Takes the next row; it is all zero.
@@ -54,10 +61,28 @@ impl Slab {
         &words[start..start + self.words]
     }
 
+    /// A copy of the row at `slot`, aligned as rows are.
+    pub(crate) fn copy(&self, slot: usize) -> RowCopy {
+        let lines = self.words / LINE_WORDS;
+        let start = slot % CHUNK_ROWS * lines;
+        RowCopy(self.chunks[slot / CHUNK_ROWS][start..start + lines].to_vec())
+    }
+
     /// The row at `slot`, 64-byte aligned.
     pub(crate) fn row_mut(&mut self, slot: usize) -> &mut [f32] {
         let start = slot % CHUNK_ROWS * self.words;
         let words: &mut [f32] = bytemuck::cast_slice_mut(&mut self.chunks[slot / CHUNK_ROWS]);
         &mut words[start..start + self.words]
+    }
+}
+
+/// A row outside the slab.
+#[derive(Debug)]
+pub(crate) struct RowCopy(Vec<Line>);
+
+impl RowCopy {
+    /// Its words.
+    pub(crate) fn words(&mut self) -> &mut [f32] {
+        bytemuck::cast_slice_mut(&mut self.0)
     }
 }

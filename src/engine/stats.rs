@@ -1,5 +1,10 @@
 //! What a partition tells its metrics. No part of state: sums in the order of stepping.
 
+use crate::engine::HorizonPlan;
+
+/// Rate of the exponentially weighted figures: about the newest 2000 events of the partition.
+const RATE_MIN: f64 = 1.0 / 2000.0;
+
 /// Outcomes by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutcomeCounts {
@@ -73,4 +78,62 @@ pub struct PartitionStats {
     pub network_weight: f64,
     /// Steps behind `network_weight`.
     pub network_count: u64,
+}
+
+impl PartitionStats {
+    pub(crate) fn new(plan: &HorizonPlan, levels: &[f64]) -> Self {
+        let last = *plan.scored.last().expect("horizon 1 is always scored");
+        let at = |horizon| Skill {
+            horizon,
+            ..Skill::default()
+        };
+        let coverage_levels = band(levels).map_or((0.0, 0.0), |(low, high)| (levels[low], levels[high]));
+        Self {
+            coverage_levels,
+            skill_near: at(1),
+            skill_far: at(last),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn note_coverage(&mut self, inside: bool) {
+        self.coverage_count += 1;
+        let hit = if inside { 1.0 } else { 0.0 };
+        self.coverage += (hit - self.coverage) * RATE_MIN.max(1.0 / self.coverage_count as f64);
+    }
+
+    pub(crate) fn note_network(&mut self, weight: f64) {
+        self.network_count += 1;
+        self.network_weight += (weight - self.network_weight) * RATE_MIN.max(1.0 / self.network_count as f64);
+    }
+}
+
+impl Skill {
+    pub(crate) fn note(&mut self, error: f64, naive_error: f64) {
+        self.count += 1;
+        self.error += error;
+        self.naive_error += naive_error;
+    }
+}
+
+/// Places of the band that coverage is counted for: .1 and .9 where both are there, else the widest symmetric pair.
+pub(crate) fn band(levels: &[f64]) -> Option<(usize, usize)> {
+    let find = |level: f64| levels.iter().position(|each| (each - level).abs() < 1e-9);
+    let pair = |low: usize| Some((low, find(1.0 - levels[low])?)).filter(|(low, high)| low < high);
+    find(0.1)
+        .and_then(pair)
+        .or_else(|| (0..levels.len()).find_map(pair))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn band_prefers_80_percent_and_falls_back_to_the_widest_pair() {
+        assert_eq!(band(&[0.025, 0.1, 0.5, 0.9, 0.975]), Some((1, 3)));
+        assert_eq!(band(&[0.05, 0.25, 0.5, 0.75, 0.95]), Some((0, 4)));
+        assert_eq!(band(&[0.1, 0.5, 0.8]), None);
+        assert_eq!(band(&[0.5]), None);
+    }
 }

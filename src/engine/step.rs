@@ -1,40 +1,80 @@
 //! The engine: observations in, forecasts out.
 
-use std::marker::PhantomData;
+use std::cmp::Reverse;
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::engine::{Config, HorizonPlan, Judged, Model, PartitionState, TapeBuffer};
+use crate::engine::advance::{Context, prepare, replay};
+use crate::engine::batch::{NO_SLOT, Verdict};
+use crate::engine::issue::{Publish, complete};
+use crate::engine::output::{Outcomes, Outputs};
+use crate::engine::setup::{Grids, Setup};
+use crate::engine::tape::{TAPE_CHUNK_ROWS, TAPE_CHUNKS};
+use crate::engine::wave::{Job, WAVE_ROWS, Wave};
+use crate::engine::{Config, HorizonPlan, Model, PartitionState, TapeBuffer, TapeDims};
+use crate::series::cadence::Placement;
 use crate::series::observation::{Observation, Partition};
+
+/// Steps of a stream's past that make its hidden state anew under weights of another lineage: the window beyond which
+/// carried state gained nothing (RECIPE §8.7).
+const REPLAY_STEPS: usize = 64;
 
 /// One worker's engine: configuration, scratch, output buffers, tape. Holds no state of a stream.
 #[derive(Debug)]
 pub struct Engine {
+    setup: Arc<Setup>,
+    grids: Grids,
+    wave: Wave,
+    /// Rows of the wave whose hidden state is to be made anew, with the steps there are to replay.
+    remake: Vec<(usize, usize)>,
+    outputs: Outputs,
     tape: TapeBuffer,
-}
-
-/// One outcome per observation, in the order of admission; borrowed from the engine's buffers.
-#[derive(Debug)]
-pub struct Outcomes<'a> {
-    engine: PhantomData<&'a Engine>,
 }
 
 impl Engine {
     /// An engine with its scratch allocated.
+    ///
+    /// # Panics
+    /// Where `config` breaks a bound that its fields state.
     #[must_use]
-    pub fn new(_config: Config) -> Self {
-        unimplemented!("signature first")
+    pub fn new(config: Config) -> Self {
+        let setup = Setup::new(config);
+        let dims = TapeDims {
+            inputs: setup.shape.inputs,
+            horizons: setup.shape.horizons,
+            skips: setup.shape.skips,
+            state: setup.shape.state_len(),
+        };
+        let chunks = if setup.config.tape_share > 0.0 {
+            TAPE_CHUNKS
+        } else {
+            0
+        };
+        let experts = setup.experts().len();
+        Self {
+            grids: Grids::default(),
+            wave: Wave::new(&setup.shape),
+            remake: Vec::with_capacity(WAVE_ROWS),
+            outputs: Outputs::new(
+                setup.plan.published.clone(),
+                setup.config.quantiles.clone(),
+                experts,
+            ),
+            tape: TapeBuffer::new(dims, TAPE_CHUNK_ROWS, chunks),
+            setup: Arc::new(setup),
+        }
     }
 
     /// What it was made with.
     #[must_use]
     pub fn config(&self) -> &Config {
-        unimplemented!("signature first")
+        &self.setup.config
     }
 
     /// Published and scored horizons.
     #[must_use]
     pub fn plan(&self) -> &HorizonPlan {
-        unimplemented!("signature first")
+        &self.setup.plan
     }
 
     /// The state of a partition without a stream. `topic` and `partition` seed what must differ between streams (phase
@@ -43,50 +83,209 @@ impl Engine {
     /// # Panics
     /// Where the model does not fit the pipeline's shape ([`Model::fits`]).
     #[must_use]
-    pub fn partition(&self, _topic: &str, _partition: Partition, _model: Arc<Model>) -> PartitionState {
-        unimplemented!("signature first")
+    pub fn partition(&self, topic: &str, partition: Partition, model: Arc<Model>) -> PartitionState {
+        PartitionState::new(Arc::clone(&self.setup), topic, partition, model)
     }
 
     /// Appends to the partition's batch. Never fails: what cannot be stepped has its outcome all the same.
-    pub fn admit(&mut self, _state: &mut PartitionState, _observation: Observation<'_>) {
-        unimplemented!("signature first")
+    #[expect(
+        clippy::unused_self,
+        reason = "admission belongs to the engine's protocol: admit, admit, step"
+    )]
+    pub fn admit(&mut self, state: &mut PartitionState, observation: Observation<'_>) {
+        state.admit(&observation);
     }
 
     /// Steps everything admitted. The batch is cleared at the next admit after a step.
-    pub fn step<'a>(&'a mut self, _state: &'a mut PartitionState) -> Outcomes<'a> {
-        unimplemented!("signature first")
+    pub fn step<'a>(&'a mut self, state: &'a mut PartitionState) -> Outcomes<'a> {
+        self.outputs.clear();
+        state.batch.split(state.slab.len());
+        for (entry, verdict) in state.batch.entries.iter().zip(&mut state.batch.verdicts) {
+            if entry.slot == NO_SLOT {
+                *verdict = Verdict::OverCapacity;
+            }
+        }
+        for wave in 0..state.batch.waves() {
+            let mut places = state.batch.wave(wave);
+            while !places.is_empty() {
+                let end = places.end.min(places.start + WAVE_ROWS);
+                self.enter(state, places.start..end);
+                self.remake(state);
+                while !self.wave.jobs.is_empty() {
+                    self.round(state);
+                }
+                places.start = end;
+            }
+        }
+        state.count_outcomes();
+        Outcomes {
+            batch: &state.batch,
+            index: &state.index,
+            outputs: &self.outputs,
+        }
     }
 
     /// The tape.
     pub const fn tape(&mut self) -> &mut TapeBuffer {
         &mut self.tape
     }
+
+    /// Places the readings on their grids; what takes a step becomes a job.
+    fn enter(&mut self, state: &mut PartitionState, places: Range<usize>) {
+        for place in places {
+            let number = state.batch.entry_at(place);
+            match state.place(number) {
+                Ok(job) => self.wave.jobs.push(job),
+                Err(verdict) => state.batch.verdicts[number] = verdict,
+            }
+        }
+    }
+
+    /// Makes hidden states of another lineage anew from the rings.
+    fn remake(&mut self, state: &mut PartitionState) {
+        let lineage = state.model.lineage;
+        self.remake.clear();
+        for (number, job) in self.wave.jobs.iter().enumerate() {
+            let row = self.setup.layout.row(state.slab.row_mut(job.slot as usize));
+            if row.progress.lineage != lineage {
+                self.remake.push((number, row.ring.len().min(REPLAY_STEPS)));
+            }
+        }
+        if self.remake.is_empty() {
+            return;
+        }
+        self.remake
+            .sort_unstable_by_key(|&(number, steps)| (Reverse(steps), number));
+        let longest = self.remake[0].1;
+        self.wave.state[..].fill(0.0);
+        for lag in (0..longest).rev() {
+            // Sorted by length: those with a past this long come first.
+            let rows = self.remake.partition_point(|&(_, steps)| steps > lag);
+            for place in 0..rows {
+                let job = self.wave.jobs[self.remake[place].0];
+                let grid = self.grids.get(&self.setup, job.interval_ms);
+                let row = self.setup.layout.row(state.slab.row_mut(job.slot as usize));
+                replay(&row, grid, job.time_ms, lag, self.wave.inputs_of(place));
+            }
+            self.wave.step(&state.model.network, rows);
+        }
+        for (place, &(number, _)) in self.remake.iter().enumerate() {
+            let row = self
+                .setup
+                .layout
+                .row(state.slab.row_mut(self.wave.jobs[number].slot as usize));
+            row.hidden.copy_from_slice(self.wave.state_of(place));
+            row.progress.lineage = lineage;
+            state.stats.states_remade += 1;
+        }
+    }
+
+    /// One step of every job: masked where steps were left out, else the observation's own, which ends the job.
+    fn round(&mut self, state: &mut PartitionState) {
+        let setup = &*self.setup;
+        let rows = self.wave.jobs.len();
+        for number in 0..rows {
+            let job = self.wave.jobs[number];
+            let grid = self.grids.get(setup, job.interval_ms);
+            let context = Context {
+                setup,
+                grid,
+                key: state.index.key(job.slot as usize),
+            };
+            let mut row = setup.layout.row(state.slab.row_mut(job.slot as usize));
+            prepare(
+                &context,
+                &job,
+                &mut row,
+                &mut state.stats,
+                &mut self.wave.buffers(number),
+            );
+            self.wave.state_of(number).copy_from_slice(row.hidden);
+        }
+        self.wave.step(&state.model.network, rows);
+        self.wave.head(&state.model.network, rows);
+        let version = state.model.version;
+        for number in 0..rows {
+            let job = self.wave.jobs[number];
+            let grid = self.grids.get(setup, job.interval_ms);
+            let context = Context {
+                setup,
+                grid,
+                key: state.index.key(job.slot as usize),
+            };
+            let mut publish = Publish {
+                outputs: &mut self.outputs,
+                tape: &mut self.tape,
+                version,
+            };
+            let mut row = setup.layout.row(state.slab.row_mut(job.slot as usize));
+            let results = &mut self.wave.results(number);
+            let verdict = complete(&context, &mut publish, &job, &mut row, &mut state.stats, results);
+            if job.masked == 0 {
+                state.batch.verdicts[job.entry as usize] = verdict;
+            }
+        }
+        self.wave.jobs.retain_mut(Job::pass);
+    }
 }
 
-impl<'a> Outcomes<'a> {
-    /// Observations of the batch.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        unimplemented!("signature first")
+impl PartitionState {
+    /// The job of an entry, or what became of it without one.
+    fn place(&mut self, number: usize) -> Result<Job, Verdict> {
+        let entry = self.batch.entries[number];
+        let words = self.slab.row_mut(entry.slot as usize);
+        let row = self.setup.layout.row(words);
+        let placement = row.cadence.place(entry.time_ms, &self.setup.cadence);
+        let stale = matches!(placement, Placement::LongGap { .. });
+        let (masked, skipped) = match placement {
+            Placement::Duplicate => return Err(Verdict::Duplicate),
+            Placement::Late => return Err(Verdict::Late),
+            Placement::Pending | Placement::Restarted { found: true } => (0, 0),
+            Placement::Tick { gap } => (gap, 0),
+            // The last of the empty steps is the masked one; the others are passed over.
+            Placement::LongGap { steps } => (1, steps - 1),
+            Placement::Restarted { found: false } => {
+                let cadence = *row.cadence;
+                let lineage = row.progress.lineage;
+                words.fill(0.0);
+                let mut fresh = self.setup.layout.row(words);
+                self.setup.layout.start(&mut fresh);
+                *fresh.cadence = cadence;
+                fresh.progress.lineage = lineage;
+                self.stats.restarts += 1;
+                (0, 0)
+            }
+        };
+        let row = self.setup.layout.row(self.slab.row_mut(entry.slot as usize));
+        if entry.value.is_nan() && !row.scaler.is_started() {
+            return Err(Verdict::Missing);
+        }
+        self.stats.gaps += u64::from(masked > 0 && !stale);
+        self.stats.long_gaps += u64::from(stale);
+        Ok(Job {
+            entry: number as u32,
+            slot: entry.slot,
+            // Before the first reading there is nothing to run.
+            masked: if row.scaler.is_started() { masked } else { 0 },
+            skipped: if row.scaler.is_started() { skipped } else { 0 },
+            stale,
+            time_ms: row.cadence.time_ms(row.cadence.newest()),
+            interval_ms: row.cadence.interval_ms(),
+            value: entry.value,
+        })
     }
 
-    /// Whether there was none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Source and outcome of the observation at `index`, which is below [`Outcomes::len`].
-    ///
-    /// # Panics
-    /// Where `index` is not below it.
-    #[must_use]
-    pub fn get(&self, _index: usize) -> Judged<'a> {
-        unimplemented!("signature first")
-    }
-
-    /// All of them, in order.
-    pub fn iter(&self) -> impl Iterator<Item = Judged<'a>> + '_ {
-        (0..self.len()).map(|index| self.get(index))
+    fn count_outcomes(&mut self) {
+        let counts = &mut self.stats.outcomes;
+        for verdict in &self.batch.verdicts {
+            *match verdict {
+                Verdict::Forecast(_) => &mut counts.forecast,
+                Verdict::Duplicate => &mut counts.duplicate,
+                Verdict::Late => &mut counts.late,
+                Verdict::Missing => &mut counts.missing,
+                Verdict::OverCapacity => &mut counts.over_capacity,
+                Verdict::Muted | Verdict::Open => &mut counts.muted,
+            } += 1;
+        }
     }
 }

@@ -1,0 +1,208 @@
+//! What is due at a step: forecasts whose target was just observed teach weights, shares, scales and quantiles.
+
+use crate::engine::advance::Context;
+use crate::engine::features::squash;
+use crate::engine::row::Row;
+use crate::engine::work::Work;
+use crate::engine::{Anomaly, PartitionStats};
+use crate::experts::base::SHARES;
+use crate::experts::pending::Issued;
+use crate::experts::{anomaly, mixture, pending, quantiles};
+use crate::series::calendar::SPREAD_SLOTS;
+
+/// (q90 − q10) / 2.56 of a Laplace with scale 1: brings a forecast that had no scale yet to the units of z.
+const LAPLACE_SPREAD: f32 = 3.218_876 / 2.56;
+/// Half a day where there is no season, in steps.
+const HALF_DAY: u32 = 12;
+
+/// A matured one-step forecast, before anything learnt from it.
+#[derive(Clone, Copy, Debug)]
+struct OneStep {
+    /// Two-sided tail probability.
+    p: f32,
+}
+
+/// Matures what is due at this step; a missing value matures nothing, but its places are free again.
+pub(crate) fn mature(
+    context: &Context<'_>,
+    row: &mut Row<'_>,
+    work: &mut Work,
+    y: f32,
+    stats: &mut PartitionStats,
+) {
+    let setup = context.setup;
+    let experts = setup.experts().len();
+    let missing = work.value.is_nan();
+    let mut surprises = 0.0;
+    let mut first = None;
+    for k in 0..setup.plan.scored.len() {
+        let sampling = context.grid.horizons[k].sampling(context.key);
+        let slots = &mut row.pending[setup.layout.pending(k)];
+        let Some((issued, forecasts)) = pending::due(slots, &sampling, work.step, experts) else {
+            continue;
+        };
+        if missing {
+            continue;
+        }
+        let issued = *issued;
+        if setup.anomaly_horizons.contains(&k) {
+            surprises += anomaly::surprise(&issued, y);
+        }
+        // The naive forecast is last value's, the first of the set.
+        let naive = forecasts[0];
+        let mut mixes = (&mut *row.classical_mix, &mut *row.served_mix);
+        learn_weights(context, &mut mixes, (k, &issued, forecasts), y);
+        let one_step = score(context, row, work, (k, &issued, naive), y, stats);
+        if k == 0 {
+            first = Some(one_step);
+        }
+        learn_spread(context, row, work, (k, &issued), y);
+    }
+    if let Some(OneStep { p }) = first {
+        let half_day = if context.grid.season() > 1 {
+            context.grid.season() / 2
+        } else {
+            HALF_DAY
+        };
+        let verdict = row.anomaly.judge(surprises, half_day);
+        stats.anomalies += u64::from(verdict.flag);
+        work.anomaly = Some(Anomaly {
+            score: f64::from(verdict.score),
+            p: f64::from(p),
+            flag: verdict.flag,
+        });
+    }
+}
+
+/// Both mixtures learn.
+fn learn_weights(
+    context: &Context<'_>,
+    (classical, served): &mut (&mut [f32], &mut [f32]),
+    (k, issued, forecasts): (usize, &Issued, &[f32]),
+    y: f32,
+) {
+    let set = context.setup.experts();
+    let rates = &context.grid.horizons[k].mixture;
+    let few = mixture::len(set.classical().len());
+    let all = mixture::len(set.len());
+    let classical = &mut classical[k * few..(k + 1) * few];
+    mixture::learn(
+        classical,
+        &forecasts[..set.classical().len()],
+        issued.classical,
+        y,
+        rates,
+    );
+    mixture::learn(
+        &mut served[k * all..(k + 1) * all],
+        forecasts,
+        issued.served,
+        y,
+        rates,
+    );
+}
+
+/// Coverage and skill, before the tracked quantiles learn; then they do.
+fn score(
+    context: &Context<'_>,
+    row: &mut Row<'_>,
+    work: &Work,
+    (k, issued, naive): (usize, &Issued, f32),
+    y: f32,
+    stats: &mut PartitionStats,
+) -> OneStep {
+    let setup = context.setup;
+    let levels = &setup.layout.dims.levels;
+    let tracked = &mut row.tracked[k * levels.len()..(k + 1) * levels.len()];
+    let u = y - issued.served;
+    let scale = if issued.served_scale > 0.0 {
+        issued.served_scale
+    } else {
+        issued.spread / LAPLACE_SPREAD
+    };
+    let z = if scale > 0.0 {
+        quantiles::standardised(u, scale, issued.side)
+    } else {
+        0.0
+    };
+    let in_service = work.step >= context.grid.ready_steps;
+    let p = if k == 0 {
+        quantiles::tail_probability(levels, tracked, z)
+    } else {
+        1.0
+    };
+    if k == 0 {
+        row.standing.note(u.abs(), (y - naive).abs());
+        if let Some((low, high)) = setup.band {
+            let inside = tracked[low] <= z && z <= tracked[high];
+            row.standing.coverage.note(inside);
+            if in_service {
+                stats.note_coverage(inside);
+            }
+        }
+    }
+    if in_service {
+        let relative = |miss: f32| f64::from(miss.abs() / work.sigma);
+        if k == 0 {
+            stats.skill_near.note(relative(u), relative(y - naive));
+        }
+        if k + 1 == setup.plan.scored.len() {
+            stats.skill_far.note(relative(u), relative(y - naive));
+        }
+    }
+    if issued.served_scale > 0.0 {
+        let matured = row.served_scale[k].matured() + 1.0;
+        quantiles::learn(
+            levels,
+            tracked,
+            z,
+            context.grid.horizons[k].quantile_rate,
+            matured,
+        );
+    }
+    OneStep { p }
+}
+
+/// Shares, scales and slot spreads learn.
+fn learn_spread(
+    context: &Context<'_>,
+    row: &mut Row<'_>,
+    work: &Work,
+    (k, issued): (usize, &Issued),
+    y: f32,
+) {
+    let rules = &context.grid.horizons[k];
+    for i in 0..SHARES {
+        row.shares[k * SHARES + i].learn(issued.deviations[i], y - issued.bases[i], rules.forgetting);
+    }
+    let slot = k * SPREAD_SLOTS + context.grid.calendar.spread_slot(work.local_ms);
+    row.spread_visits[slot] = (row.spread_visits[slot] + 1.0).min(1e6);
+    let visits = row.spread_visits[slot];
+    let classical = y - issued.classical;
+    let issued_classical = (issued.classical_scale, &issued.classical_features);
+    row.classical_scale[k].learn(
+        &rules.scale,
+        classical,
+        issued_classical,
+        &mut row.classical_spread[slot],
+        visits,
+    );
+    let issued_served = (issued.served_scale, &issued.served_features);
+    let served = y - issued.served;
+    row.served_scale[k].learn(
+        &rules.scale,
+        served,
+        issued_served,
+        &mut row.served_spread[slot],
+        visits,
+    );
+    row.errors[k] = if issued.classical_scale > 0.0 {
+        squash(classical / issued.classical_scale)
+    } else {
+        0.0
+    };
+    if k == 0 {
+        row.classical_step.note(classical.abs());
+        row.served_step.note(served.abs());
+    }
+}

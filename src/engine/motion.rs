@@ -1,0 +1,73 @@
+//! Slow and fast means of a stream that only the network's inputs look at.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::series::Rebase;
+
+/// Rates of the EW mean of |Δx|: slow (the unit of the inputs) and fast.
+const SLOW: f32 = 0.002;
+const FAST: f32 = 0.05;
+
+/// EW levels, EW changes and the newest value. Zeroed = nothing seen.
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Motion {
+    /// Half-lives 6, max(12, m), 7 max(24, m); value-like.
+    pub(crate) levels: [f32; 3],
+    /// Newest value, carried forward through missing steps; value-like.
+    pub(crate) last: f32,
+    /// Newest minus the one before; scale-like.
+    pub(crate) change: f32,
+    /// EW mean of |Δx|; scale-like.
+    slow: f32,
+    /// EW mean of |Δx|; scale-like.
+    fast: f32,
+    /// Steps seen, saturating; free.
+    count: f32,
+}
+
+impl Motion {
+    /// Takes the value of a step (a missing one carried forward); `season` is m.
+    pub(crate) fn update(&mut self, x: f32, season: u32) {
+        let first = self.count == 0.0;
+        self.count = (self.count + 1.0).min(1e6);
+        self.change = if first { 0.0 } else { x - self.last };
+        self.last = x;
+        let least = 1.0 / self.count;
+        let size = self.change.abs();
+        self.slow += (size - self.slow) * SLOW.max(least);
+        self.fast += (size - self.fast) * FAST.max(least);
+        let half_lives = [6.0, season.max(12) as f32, 7.0 * season.max(24) as f32];
+        for (level, half_life) in self.levels.iter_mut().zip(half_lives) {
+            // 1 − 2^(−1/half-life) to first order and better: exp_m1 is exact where the half-life is long.
+            let rate = -(-std::f32::consts::LN_2 / half_life).exp_m1();
+            *level += (x - *level) * rate.max(least);
+        }
+    }
+
+    /// EW mean of |Δx|, slow.
+    pub(crate) const fn mean_change(&self) -> f32 {
+        self.slow
+    }
+
+    /// ud = 3 × slow mean of |Δx|, and .02 σ below which nothing moves.
+    pub(crate) fn unit(&self, sigma: f32) -> f32 {
+        3.0 * self.slow + 0.02 * sigma
+    }
+
+    /// log of the fast over the slow mean of |Δx|, guarded as the prototype does.
+    pub(crate) fn volatility(&self, sigma: f32) -> f32 {
+        let base = self.unit(sigma) / 3.0;
+        ((self.fast + 0.05 * base) / base).ln()
+    }
+
+    pub(crate) fn rebase(&mut self, by: Rebase) {
+        for level in &mut self.levels {
+            *level = by.value(*level);
+        }
+        self.last = by.value(self.last);
+        for size in [&mut self.change, &mut self.slow, &mut self.fast] {
+            *size = by.scale(*size);
+        }
+    }
+}

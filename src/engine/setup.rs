@@ -1,0 +1,201 @@
+//! What follows from the configuration, once: rules, layout, and what a grid of an interval looks like.
+
+use crate::engine::config::{Interval, Seasons};
+use crate::engine::row::Layout;
+use crate::engine::row::WEEK_SLOTS;
+use crate::engine::stats::band;
+use crate::engine::work::HORIZONS_MAX;
+use crate::engine::{Config, HorizonPlan, shape};
+use crate::experts::interpolate::Place;
+use crate::experts::mixture::MixtureRates;
+use crate::experts::scale::ScaleRates;
+use crate::experts::share::Share;
+use crate::experts::{Expert, ExpertSet, anomaly, pending, quantiles};
+use crate::nn::Shape;
+use crate::series::cadence::CadenceRules;
+use crate::series::calendar::{Calendar, Season};
+use crate::series::profile::{DAY_RATE, DAY_SLOTS, HOUR_SLOTS, ProfileRules, WEEK_RATE};
+use crate::series::ring;
+
+/// Steps of a stream without a season until it is in service.
+const READY_STEPS: u64 = 30;
+/// Most steps of a stream with a season until it is in service.
+const READY_STEPS_MAX: u64 = 100;
+
+/// Immutable consequences of a configuration, shared by the engine and its partitions.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) config: Config,
+    pub(crate) plan: HorizonPlan,
+    pub(crate) shape: Shape,
+    pub(crate) layout: Layout,
+    pub(crate) cadence: CadenceRules,
+    /// (H) where each published horizon lies among the scored ones.
+    pub(crate) places: Vec<Place>,
+    /// Scored horizons whose errors tell of an anomaly.
+    pub(crate) anomaly_horizons: Vec<usize>,
+    /// Places of the band whose coverage is counted.
+    pub(crate) band: Option<(usize, usize)>,
+}
+
+impl Setup {
+    pub(crate) fn new(config: Config) -> Self {
+        let plan = HorizonPlan::new(&config.horizons);
+        let shape = shape(&config);
+        let layout = Layout::new(&config);
+        let interval_ms = match config.interval {
+            Interval::Auto => None,
+            Interval::Given(interval_ms) => Some(interval_ms),
+        };
+        let cadence = CadenceRules {
+            interval_ms,
+            gap_max: config.gap_max,
+        };
+        let places = plan
+            .published
+            .iter()
+            .map(|&h| Place::new(&plan.scored, h))
+            .collect();
+        let (chosen, count) = anomaly::horizons(&plan.scored);
+        let band = band(&config.quantiles);
+        let anomaly_horizons = chosen[..count].to_vec();
+        Self {
+            config,
+            plan,
+            shape,
+            layout,
+            cadence,
+            places,
+            anomaly_horizons,
+            band,
+        }
+    }
+
+    /// The experts that take part.
+    pub(crate) fn experts(&self) -> ExpertSet {
+        self.layout.dims.experts
+    }
+
+    /// The grid of an interval; 0 = not known, no season.
+    pub(crate) fn grid(&self, interval_ms: i64) -> Grid {
+        let offset_ms = self.config.utc_offset_ms;
+        let calendar = match &self.config.seasons {
+            Seasons::Auto => Calendar::auto(interval_ms, offset_ms),
+            Seasons::Durations(durations_ms) => {
+                Calendar::with_durations(interval_ms, offset_ms, durations_ms)
+            }
+            Seasons::Steps(steps) => Calendar::with_steps(interval_ms, offset_ms, steps),
+        };
+        let hour = if self.experts().contains(Expert::Hour) {
+            calendar.hour
+        } else {
+            Season::NONE
+        };
+        Grid::new(Calendar { hour, ..calendar }, &self.plan.scored)
+    }
+}
+
+/// What a scored horizon and a season imply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HorizonRules {
+    pub(crate) horizon: u32,
+    /// n.
+    pub(crate) stride: u32,
+    pub(crate) forgetting: f32,
+    pub(crate) mixture: MixtureRates,
+    pub(crate) scale: ScaleRates,
+    pub(crate) quantile_rate: f32,
+}
+
+impl HorizonRules {
+    fn new(horizon: u32, season: u32) -> Self {
+        let stride = pending::stride_of(horizon, season);
+        Self {
+            horizon,
+            stride,
+            forgetting: Share::forgetting(stride),
+            mixture: MixtureRates::new(horizon, stride),
+            scale: ScaleRates::new(horizon, stride),
+            quantile_rate: quantiles::rate(horizon, stride),
+        }
+    }
+
+    /// Which origins of a stream are kept; `key` is its hash.
+    pub(crate) const fn sampling(&self, key: u64) -> pending::Sampling {
+        pending::Sampling {
+            horizon: self.horizon,
+            stride: self.stride,
+            phase: key % self.stride as u64,
+        }
+    }
+}
+
+/// What a stream's interval implies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grid {
+    pub(crate) interval_ms: i64,
+    pub(crate) calendar: Calendar,
+    pub(crate) day: ProfileRules,
+    pub(crate) week: ProfileRules,
+    pub(crate) hour: ProfileRules,
+    /// (K).
+    pub(crate) horizons: [HorizonRules; HORIZONS_MAX],
+    /// Whether the main season is read from slot means.
+    pub(crate) long: bool,
+    /// Steps until a stream is in service.
+    pub(crate) ready_steps: u64,
+}
+
+impl Grid {
+    fn new(calendar: Calendar, scored: &[u32]) -> Self {
+        let season = u64::from(calendar.day.steps);
+        let rules = |k| HorizonRules::new(scored.get(k).copied().unwrap_or(1), calendar.day.steps);
+        Self {
+            interval_ms: calendar.interval_ms,
+            calendar,
+            day: ProfileRules::new(calendar.day, DAY_SLOTS, DAY_RATE),
+            week: ProfileRules::new(calendar.week, WEEK_SLOTS, WEEK_RATE),
+            hour: ProfileRules::new(calendar.hour, HOUR_SLOTS, DAY_RATE),
+            horizons: std::array::from_fn(rules),
+            long: calendar.is_long(ring::CAPACITY),
+            ready_steps: if season > 1 {
+                (2 * season).min(READY_STEPS_MAX)
+            } else {
+                READY_STEPS
+            },
+        }
+    }
+
+    /// Steps of the main season; 1 = none.
+    pub(crate) fn season(&self) -> u32 {
+        self.calendar.day.steps.max(1)
+    }
+}
+
+/// Grids by interval: finding divisors costs more than a step. Bounded: the oldest place is taken over.
+#[derive(Debug, Default)]
+pub(crate) struct Grids {
+    known: Vec<Grid>,
+    next: usize,
+}
+
+/// Intervals remembered; streams of more distinct ones recompute their grid at every step.
+const GRIDS_MAX: usize = 64;
+
+impl Grids {
+    /// The grid of an interval.
+    pub(crate) fn get(&mut self, setup: &Setup, interval_ms: i64) -> &Grid {
+        if let Some(place) = self.known.iter().position(|grid| grid.interval_ms == interval_ms) {
+            return &self.known[place];
+        }
+        let grid = setup.grid(interval_ms);
+        let place = self.next;
+        self.next = (self.next + 1) % GRIDS_MAX;
+        if place < self.known.len() {
+            self.known[place] = grid;
+        } else {
+            self.known.push(grid);
+        }
+        &self.known[place]
+    }
+}
