@@ -1,0 +1,120 @@
+//! A daemon process under test.
+
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Polls until `ready` gives a value; the only waiting that tests do.
+#[allow(clippy::disallowed_methods, reason = "processes under test have no clock that we could own")]
+pub(crate) fn await_until<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Killed when dropped.
+pub(crate) struct Daemon {
+    child: Child,
+    pub(crate) http: String,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// Starts `tidecast run` on a config text; `{http}` in it becomes its address, `{dir}` its folder.
+    pub(crate) fn start(dir: &std::path::Path, config: &str) -> Self {
+        let http = format!("127.0.0.1:{}", super::free_port());
+        let text = config.replace("{http}", &http).replace("{dir}", dir.to_str().unwrap());
+        let port = http.rsplit(':').next().unwrap();
+        let file = dir.join(format!("config-{port}.toml"));
+        std::fs::write(&file, text).unwrap();
+        let log = dir.join(format!("log-{port}"));
+        let child = Command::new(env!("CARGO_BIN_EXE_tidecast"))
+            .args(["run", "--config"])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Self { child, http, log }
+    }
+
+    /// One HTTP exchange: status and body, or `None` while nobody listens.
+    pub(crate) fn get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = std::net::TcpStream::connect(&self.http).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.http).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        Some((status, answer.split_once("\r\n\r\n")?.1.to_owned()))
+    }
+
+    /// Sum of a metric over the samples whose labels contain `labels`.
+    pub(crate) fn metric(&self, name: &str, labels: &str) -> Option<f64> {
+        let (_, text) = self.get("/metrics")?;
+        let values: Vec<f64> = text
+            .lines()
+            .filter(|line| {
+                let series = line.split(' ').next().unwrap_or_default();
+                series.split('{').next() == Some(name) && series.contains(labels)
+            })
+            .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
+            .collect();
+        (!values.is_empty()).then(|| values.iter().sum())
+    }
+
+    /// Waits for `/readyz` to answer 200.
+    pub(crate) fn await_ready(&mut self) {
+        await_until("the daemon is ready", Duration::from_secs(90), || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the daemon ended with {status}:\n{}", self.log());
+            }
+            self.get("/readyz").filter(|(status, _)| *status == 200)
+        });
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Ends it without a chance to tidy up.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and how it ended.
+    pub(crate) fn terminate(mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.await_exit(Duration::from_secs(60))
+    }
+
+    pub(crate) fn await_exit(&mut self, limit: Duration) -> ExitStatus {
+        await_until("the daemon ends", limit, || self.child.try_wait().unwrap())
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail = log.lines().rev().take(40).collect::<Vec<_>>();
+            println!("--- log of the daemon at {} (its last lines)", self.http);
+            tail.iter().rev().for_each(|line| println!("{line}"));
+        }
+    }
+}

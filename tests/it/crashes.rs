@@ -1,0 +1,237 @@
+//! Killed at any moment, nothing is lost, nothing doubled, and the forecasts are the same to the byte.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use rand::{RngExt as _, SeedableRng as _};
+
+use crate::broker::daemon::{Daemon, await_until};
+use crate::broker::{Broker, kcat, topics, unique};
+use crate::outcomes::streams_are_in_order;
+
+const PARTITIONS: i32 = 3;
+const STREAMS: usize = 12;
+const KILLS: usize = 10;
+/// Observations of a partition that are fed before each kill.
+const BURST: usize = 150;
+
+fn config(broker: &Broker, group: &str, instance: &str, topics: (&str, &str)) -> String {
+    let (input, output) = topics;
+    format!(
+        r#"
+[service]
+instance = "{instance}"
+http = "{{http}}"
+log_format = "text"
+[kafka]
+brokers = ["{}"]
+group = "{group}"
+commit_interval_ms = 100
+client = {{ "session.timeout.ms" = "6000" }}
+[store]
+url = "file://{{dir}}/store"
+[training]
+cpu_share = 0
+[pipeline.plant]
+input = {{ topics = ["{input}"], format = "json", id = "id", time = "t", values = ["v"], start = "earliest" }}
+output = {{ topic = "{output}", start_when = "always" }}
+dead_letter = {{ topic = "{output}.dead", drops = true }}
+interval = "1m"
+seasons = [12]
+horizons = [1, 2, 6]
+"#,
+        broker.servers
+    )
+}
+
+/// Values of a partition's streams, minute by minute: a short cycle and noise.
+struct Feed {
+    partition: i32,
+    minute: i64,
+    noise: rand_pcg::Pcg64,
+}
+
+impl Feed {
+    fn all(seed: u64) -> Vec<Self> {
+        (0..PARTITIONS)
+            .map(|partition| Self {
+                partition,
+                minute: 0,
+                noise: rand_pcg::Pcg64::seed_from_u64(seed + u64::from(partition.unsigned_abs())),
+            })
+            .collect()
+    }
+
+    fn next(&mut self, count: usize) -> Vec<String> {
+        let mut lines = Vec::new();
+        while lines.len() < count {
+            for stream in 0..STREAMS {
+                let phase = std::f64::consts::TAU * (self.minute % 12) as f64 / 12.0;
+                let value = 20.0 + 3.0 * phase.sin() + self.noise.random_range(-0.5..0.5);
+                let seconds = 1_767_607_200 + self.minute * 60;
+                lines.push(format!(r#"{{"id":"s{}-{stream}","t":{seconds},"v":{value:.3}}}"#, self.partition));
+            }
+            self.minute += 1;
+        }
+        lines
+    }
+}
+
+fn feed(broker: &Broker, topic: &str, feeds: &mut [Feed]) -> usize {
+    let mut fed = 0;
+    for source in feeds {
+        let lines = source.next(BURST);
+        let messages: Vec<_> = lines.iter().map(|line| (Some("k"), Some(line.as_str()))).collect();
+        kcat::write(&broker.servers, topic, source.partition, &messages);
+        fed += lines.len();
+    }
+    fed
+}
+
+/// By source: key, value and headers.
+fn by_source(records: &[kcat::Record]) -> BTreeMap<String, (Option<String>, Option<String>, Vec<(String, String)>)> {
+    let mut sources = BTreeMap::new();
+    for record in records {
+        let source = record.header("tidecast.source").unwrap().to_owned();
+        let content = (record.key.clone(), record.value.clone(), record.headers.clone());
+        assert!(sources.insert(source.clone(), content).is_none(), "doubled: {source}");
+    }
+    sources
+}
+
+fn await_outcomes(broker: &Broker, topic: &str, count: usize) -> Vec<kcat::Record> {
+    await_until(&format!("{count} forecasts in {topic}"), Duration::from_secs(90), || {
+        let records = kcat::read(&broker.servers, topic);
+        assert!(records.len() <= count, "{} forecasts of {count} observations", records.len());
+        (records.len() == count).then_some(records)
+    })
+}
+
+fn run_killed(broker: &Broker, dir: &Path, names: (&str, &str, &str), seed: u64) -> Vec<kcat::Record> {
+    let (group, input, output) = names;
+    let mut random = rand_pcg::Pcg64::seed_from_u64(seed);
+    let mut feeds = Feed::all(seed);
+    let mut fed = 0;
+    for _ in 0..KILLS {
+        let daemon = Daemon::start(dir, &config(broker, group, "a", (input, output)));
+        fed += feed(broker, input, &mut feeds);
+        // From before its first transaction to deep inside its work.
+        let delay = Duration::from_millis(random.random_range(200..2500));
+        let mut polls = delay.as_millis() / 50;
+        await_until("the moment of the kill", delay + Duration::from_secs(5), || {
+            polls = polls.saturating_sub(1);
+            (polls == 0).then_some(())
+        });
+        daemon.kill();
+    }
+    let daemon = Daemon::start(dir, &config(broker, group, "a", (input, output)));
+    let records = await_outcomes(broker, output, fed);
+    assert!(daemon.terminate().success());
+    records
+}
+
+fn run_undisturbed(broker: &Broker, dir: &Path, names: (&str, &str, &str), seed: u64) -> Vec<kcat::Record> {
+    let (group, input, output) = names;
+    let mut feeds = Feed::all(seed);
+    let fed: usize = (0..KILLS).map(|_| feed(broker, input, &mut feeds)).sum();
+    let daemon = Daemon::start(dir, &config(broker, group, "a", (input, output)));
+    let records = await_outcomes(broker, output, fed);
+    assert!(daemon.terminate().success());
+    records
+}
+
+#[test]
+fn crashes_ten_kills_lose_and_double_nothing_and_change_no_byte() {
+    let seed = 7;
+    let (group, input, output) = ("crashes", "crashes.in", "crashes.out");
+    // Same names on two brokers: the weights come from group and pipeline, the records name their topic.
+    let brokers = [Broker::start("killed"), Broker::start("undisturbed")];
+    for broker in &brokers {
+        topics(broker, &[(input, PARTITIONS), (output, PARTITIONS), ("crashes.out.dead", PARTITIONS)]);
+    }
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let killed = run_killed(&brokers[0], dirs[0].path(), (group, input, output), seed);
+    let undisturbed = run_undisturbed(&brokers[1], dirs[1].path(), (group, input, output), seed);
+    streams_are_in_order(&killed);
+    let (killed, undisturbed) = (by_source(&killed), by_source(&undisturbed));
+    assert_eq!(killed.len(), undisturbed.len());
+    for (source, record) in &undisturbed {
+        assert_eq!(killed.get(source), Some(record), "{source} (seed {seed})");
+    }
+    assert!(kcat::read(&brokers[0].servers, "crashes.out.dead").is_empty());
+}
+
+#[test]
+fn crashes_two_instances_share_the_partitions_and_hand_them_over() {
+    let broker = Broker::shared();
+    let group = unique("share");
+    let (input, output) = (format!("{group}.in"), format!("{group}.out"));
+    topics(broker, &[(&input, PARTITIONS), (&output, PARTITIONS), (&format!("{output}.dead"), PARTITIONS)]);
+    let dir = tempfile::tempdir().unwrap();
+    let text = |instance: &str| config(broker, &group, instance, (&input, &output));
+    let mut feeds = Feed::all(11);
+    let mut fed = feed(broker, &input, &mut feeds);
+    let mut first = Daemon::start(dir.path(), &text("a"));
+    first.await_ready();
+    let mut second = Daemon::start(dir.path(), &text("b"));
+    second.await_ready();
+    await_until("both hold partitions", Duration::from_secs(60), || {
+        let held = [&first, &second].map(|daemon| daemon.metric("tidecast_partitions", "").unwrap_or(0.0));
+        (held.iter().all(|&count| count > 0.0) && held.iter().sum::<f64>() == f64::from(PARTITIONS)).then_some(())
+    });
+    fed += feed(broker, &input, &mut feeds);
+    await_outcomes(broker, &output, fed);
+    // The second leaves under load; the first takes its partitions back after the session time-out.
+    fed += feed(broker, &input, &mut feeds);
+    assert!(second.terminate().success());
+    fed += feed(broker, &input, &mut feeds);
+    let records = await_outcomes(broker, &output, fed);
+    streams_are_in_order(&records);
+    assert_eq!(by_source(&records).len(), fed);
+    assert!(first.terminate().success());
+}
+
+#[test]
+fn crashes_sigterm_under_load_ends_with_0_within_the_grace() {
+    let broker = Broker::shared();
+    let group = unique("term");
+    let (input, output) = (format!("{group}.in"), format!("{group}.out"));
+    topics(broker, &[(&input, PARTITIONS), (&output, PARTITIONS), (&format!("{output}.dead"), PARTITIONS)]);
+    let dir = tempfile::tempdir().unwrap();
+    let mut feeds = Feed::all(13);
+    let fed: usize = (0..20).map(|_| feed(broker, &input, &mut feeds)).sum();
+    let text = config(broker, &group, "a", (&input, &output));
+    let daemon = Daemon::start(dir.path(), &text);
+    await_until("it is at work", Duration::from_secs(60), || {
+        daemon.metric("tidecast_observations_total", "forecast").filter(|&count| count > 0.0)
+    });
+    let before = daemon.log();
+    daemon.signal("TERM");
+    let mut daemon = daemon;
+    let status = daemon.await_exit(Duration::from_secs(30));
+    assert!(status.success(), "{status} after:\n{before}");
+    // What it left undone, the next one does, once.
+    let next = Daemon::start(dir.path(), &text);
+    let records = await_outcomes(broker, &output, fed);
+    assert_eq!(by_source(&records).len(), fed);
+    assert!(next.terminate().success());
+}
+
+#[test]
+fn crashes_kafka_away_at_start_is_waited_for() {
+    let broker = Broker::reserve("late");
+    let dir = tempfile::tempdir().unwrap();
+    let mut daemon = Daemon::start(dir.path(), &config(&broker, "late", "a", ("late.in", "late.out")));
+    let (status, reasons) = await_until("it says why it is not ready", Duration::from_secs(30), || {
+        daemon.get("/readyz").filter(|(_, body)| body.contains(&broker.servers))
+    });
+    assert_eq!(status, 503, "{reasons}");
+    assert_eq!(daemon.get("/livez").map(|(status, _)| status), Some(200));
+    broker.launch();
+    topics(&broker, &[("late.in", PARTITIONS), ("late.out", PARTITIONS), ("late.out.dead", PARTITIONS)]);
+    let fed = feed(&broker, "late.in", &mut Feed::all(17));
+    daemon.await_ready();
+    assert_eq!(by_source(&await_outcomes(&broker, "late.out", fed)).len(), fed);
+    assert!(daemon.terminate().success());
+}
