@@ -50,10 +50,16 @@ pub fn weights(state: &[f32]) -> &[f32] {
     &state[..state.len() - 2]
 }
 
-/// Σ w f over (E).
+/// Σ w f over (E), as f_0 + Σ w (f − f_0): where all agree it is their forecast to the last bit, so that rounding is not
+/// taken for disagreement.
+///
+/// # Panics
+/// Where there is no expert.
 #[must_use]
 pub fn mix(weights: &[f32], forecasts: &[f32]) -> f32 {
-    weights.iter().zip(forecasts).map(|(w, f)| w * f).sum()
+    let first = forecasts[0];
+    let away: f32 = weights.iter().zip(forecasts).map(|(w, f)| w * (f - first)).sum();
+    first + away
 }
 
 /// Learns a matured origin: its experts' forecasts (E), the mix of them as it was, the truth.

@@ -31,8 +31,8 @@ pub struct Sampling {
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Issued {
-    /// 1 while in flight (free).
-    open: f32,
+    /// 1 while in flight; set and cleared here, [`Issued::fill`] keeps it (free).
+    pub open: f32,
     /// m1: the classical centre (value-like).
     pub classical: f32,
     /// f: the served centre (value-like).
@@ -53,6 +53,15 @@ pub struct Issued {
     pub deviations: [f32; SHARES],
     /// The shares' bases at the target (value-like).
     pub bases: [f32; SHARES],
+}
+
+impl Issued {
+    /// Takes all of `from` and stays in flight.
+    pub fn fill(&mut self, from: &Self) {
+        let open = self.open;
+        *self = *from;
+        self.open = open;
+    }
 }
 
 /// f32 words of [`Issued`].

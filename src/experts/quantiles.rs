@@ -34,7 +34,7 @@ pub fn learn(levels: &[f32], a: &mut [f32], z: f32, rate: f32, matured: f32) {
             continue;
         }
         // Beyond .05 and .95 an event is rare: twice the rate.
-        let gain = if level < 0.05 || level > 0.95 {
+        let gain = if !(0.05..=0.95).contains(&level) {
             2.0 * fast
         } else {
             fast
@@ -123,21 +123,19 @@ pub fn spread(scale: f32, side: f32, levels: &[f32], a: &[f32]) -> f32 {
 /// z, beyond them by its exponential tail.
 #[must_use]
 pub fn tail_probability(levels: &[f32], a: &[f32], z: f32) -> f32 {
+    // Levels whose quantile is z itself: a stream with ties.
+    let (from, until) = (a.partition_point(|&a| a < z), a.partition_point(|&a| a <= z));
     let last = a.len() - 1;
-    if last == 0 {
-        return (-z.abs()).exp();
-    }
-    let above = a.partition_point(|&a| a < z).clamp(1, last);
-    let (x0, x1) = (a[above - 1], a[above]);
-    let (y0, y1) = (laplace(levels[above - 1]), laplace(levels[above]));
-    let width = x1 - x0;
-    let outside = z < a[0] || z > a[last];
-    let like_laplace = if width > 1e-6 {
-        y0 + (z - x0) * (y1 - y0) / width
-    } else if outside {
-        z // quantiles that coincide: a constant stream; how far is said by z itself
+    let like_laplace = if from < until {
+        0f32.clamp(laplace(levels[from]), laplace(levels[until - 1]))
+    } else if last == 0 {
+        z
     } else {
-        f32::midpoint(y0, y1)
+        let above = from.clamp(1, last);
+        let (x0, x1) = (a[above - 1], a[above]);
+        let (y0, y1) = (laplace(levels[above - 1]), laplace(levels[above]));
+        // Outer quantiles that coincide say nothing of the tail's shape: then it is at least a Laplace's of width 1.
+        y0 + (z - x0) * (y1 - y0) / (x1 - x0).max(1e-3)
     };
     (-like_laplace.abs()).exp().clamp(0.0, 1.0)
 }

@@ -211,7 +211,11 @@ impl Scale {
             (spread + 0.02).ln().clamp(-1.5, 1.5),
             log_ratio(self.short, self.long),
             of.one_step.feature(),
-            log_ratio(of.disagreement, self.disagreement),
+            // Held up by a trace of the usual error: the ratio of two roundings says nothing.
+            log_ratio(
+                2e-4f32.mul_add(self.long, of.disagreement),
+                2e-4f32.mul_add(self.long, self.disagreement),
+            ),
             of.level.feature(of.forecast),
             of.width,
         ]
@@ -229,6 +233,7 @@ impl Scale {
 
     /// Learns a matured error `u` = y − f of a forecast with scale `scale` (0: none) and `features`. `slot` is the
     /// spread of the target's slot of this chain, `visits` its visits with this one counted.
+    #[allow(clippy::too_many_arguments, reason = "a kernel over pieces of the row")]
     pub fn learn(
         &mut self,
         rates: &ScaleRates,

@@ -64,7 +64,10 @@ impl ProfileRules {
 /// Slots for a season of so many steps.
 pub(crate) fn slots(steps: u32, slots_max: u32) -> u32 {
     let most = steps.min(slots_max).max(1);
-    let divisor = (1..=most).rev().find(|each| steps % each == 0).unwrap_or(1);
+    let divisor = (1..=most)
+        .rev()
+        .find(|&each| steps.is_multiple_of(each))
+        .unwrap_or(1);
     if divisor * 3 >= most { divisor } else { most }
 }
 
@@ -83,6 +86,7 @@ pub struct Profile {
 
 impl Profile {
     /// Takes the value of a step (a missing one carried forward) at `index` of its season ([`Season::index`]).
+    #[allow(clippy::too_many_arguments, reason = "a kernel over slices of the row")]
     pub fn update(
         &mut self,
         means: &mut [f32],

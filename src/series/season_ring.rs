@@ -33,10 +33,12 @@ impl SeasonRing {
             return;
         }
         let (number, _) = place(season, local_ms);
-        if self.count == 0 {
+        if self.count == 0 || number < self.newest {
+            // The first slot, or a grid that was put back: nothing before it is known.
+            *self = Self::zeroed();
             self.oldest = number;
             self.newest = number;
-        } else if number != self.newest {
+        } else if number > self.newest {
             self.close(means, number);
         }
         self.count = self.count.saturating_add(1);

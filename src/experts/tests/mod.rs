@@ -1,1 +1,5 @@
-//! Twin of the prototype and invariants.
+//! The prototype's twin, and what must hold whatever comes in.
+
+mod invariants;
+mod toy;
+mod twin;

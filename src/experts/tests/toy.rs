@@ -1,0 +1,372 @@
+//! One stream stepped as the engine steps it, with a stand-in for the network.
+
+use bytemuck::Zeroable;
+
+use crate::experts::anomaly::{self, Anomaly, Verdict};
+use crate::experts::base::{self, Past, SHARES};
+use crate::experts::pending::{self, Issued, Sampling};
+use crate::experts::scale::{Circumstances, Level, OneStep, Scale, ScaleRates, width_feature};
+use crate::experts::share::Share;
+use crate::experts::{ExpertSet, mixture, quantiles};
+use crate::series::Rebase;
+use crate::series::calendar::{Calendar, HOUR_MS};
+use crate::series::profile::{
+    DAY_RATE, DAY_SLOTS, Profile, ProfileRules, ProfileView, WEEK_RATE, WEEK_SLOTS,
+};
+use crate::series::ring::{self, Ring};
+use crate::series::season_ring::{KEPT, SeasonRing};
+
+pub(crate) const LEVELS: [f32; 5] = [0.025, 0.1, 0.5, 0.9, 0.975];
+
+/// A profile with its slots.
+pub(crate) struct Slots {
+    pub(crate) state: Profile,
+    pub(crate) means: Vec<f32>,
+    pub(crate) visits: Vec<f32>,
+    pub(crate) rules: ProfileRules,
+}
+
+impl Slots {
+    pub(crate) fn new(rules: ProfileRules) -> Self {
+        let slots = rules.slots as usize;
+        Self {
+            state: Profile::zeroed(),
+            means: vec![0.0; slots],
+            visits: vec![0.0; slots],
+            rules,
+        }
+    }
+
+    pub(crate) fn view(&self) -> ProfileView<'_> {
+        ProfileView {
+            state: &self.state,
+            means: &self.means,
+            visits: &self.visits,
+            rules: &self.rules,
+        }
+    }
+
+    pub(crate) fn take(&mut self, local_ms: i64, y: f32) {
+        let index = self.rules.season.index(local_ms);
+        self.state
+            .update(&mut self.means, &mut self.visits, &self.rules, index, y);
+    }
+}
+
+/// What a scored horizon learns of one chain.
+pub(crate) struct Chain {
+    pub(crate) mixture: Vec<f32>,
+    pub(crate) scale: Scale,
+    pub(crate) spreads: Vec<f32>,
+}
+
+impl Chain {
+    fn new(experts: usize, slots: usize) -> Self {
+        let mut mixture = vec![0.0; mixture::len(experts)];
+        mixture::start(&mut mixture);
+        Self {
+            mixture,
+            scale: Scale::START,
+            spreads: vec![0.0; slots],
+        }
+    }
+}
+
+/// A scored horizon.
+pub(crate) struct Scored {
+    pub(crate) sampling: Sampling,
+    pub(crate) pending: Vec<f32>,
+    pub(crate) shares: [Share; SHARES],
+    pub(crate) classical: Chain,
+    pub(crate) served: Chain,
+    pub(crate) visits: Vec<f32>,
+    pub(crate) a: Vec<f32>,
+}
+
+impl Scored {
+    fn keep(&mut self, step: u64, kept: &Issued, experts: &[f32]) {
+        let slots = &mut self.pending;
+        if let Some((issued, forecasts)) = pending::open(slots, &self.sampling, step, experts.len()) {
+            issued.fill(kept);
+            forecasts.copy_from_slice(experts);
+        }
+    }
+}
+
+/// While there is no scale, a random walk's around the centre, symmetric.
+fn width(scale: f32, side: f32, one_step: &OneStep, horizon: u32) -> (f32, f32) {
+    if scale > 0.0 {
+        (scale, side)
+    } else {
+        (one_step.cold_spread(horizon as f32), 1.0)
+    }
+}
+
+/// A forecast at a scored horizon.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Out {
+    pub(crate) day: f32,
+    pub(crate) week: f32,
+    pub(crate) experts: Vec<f32>,
+    pub(crate) m1: f32,
+    pub(crate) s: f32,
+    pub(crate) served: f32,
+    pub(crate) s2: f32,
+    pub(crate) quantiles: [f32; 5],
+}
+
+pub(crate) struct Toy {
+    pub(crate) set: ExpertSet,
+    pub(crate) calendar: Calendar,
+    pub(crate) day: Slots,
+    pub(crate) week: Slots,
+    hour: Slots,
+    season: SeasonRing,
+    ring: Ring,
+    values: Vec<f32>,
+    last: f32,
+    pub(crate) step: u64,
+    pub(crate) level: Level,
+    /// Classical and served.
+    pub(crate) one_step: [OneStep; 2],
+    pub(crate) scored: Vec<Scored>,
+    pub(crate) anomaly: Anomaly,
+}
+
+impl Toy {
+    pub(crate) fn new(set: ExpertSet, calendar: Calendar, horizons: &[u32]) -> Self {
+        let experts = set.len();
+        let slots = calendar.spread_slots();
+        let scored = horizons.iter().map(|&b| {
+            let mut a = vec![0.0; LEVELS.len()];
+            quantiles::start(&LEVELS, &mut a);
+            Scored {
+                sampling: Sampling::new(b, calendar.day.steps, 0),
+                pending: vec![0.0; pending::len(b, experts)],
+                shares: [Share::START; SHARES],
+                classical: Chain::new(set.classical().len(), slots),
+                served: Chain::new(experts, slots),
+                visits: vec![0.0; slots],
+                a,
+            }
+        });
+        Self {
+            set,
+            calendar,
+            day: Slots::new(ProfileRules::new(calendar.day, DAY_SLOTS, DAY_RATE)),
+            week: Slots::new(ProfileRules::new(calendar.week, WEEK_SLOTS, WEEK_RATE)),
+            hour: Slots::new(ProfileRules::new(calendar.hour, 60, DAY_RATE)),
+            season: SeasonRing::zeroed(),
+            ring: Ring::zeroed(),
+            values: vec![0.0; ring::CAPACITY],
+            last: 0.0,
+            step: 0,
+            level: Level::zeroed(),
+            one_step: [OneStep::zeroed(); 2],
+            scored: scored.collect(),
+            anomaly: Anomaly::zeroed(),
+        }
+    }
+
+    fn local_ms(&self, step: u64) -> i64 {
+        step as i64 * HOUR_MS
+    }
+
+    /// One step; `network(step)` gives q10, q50, q90 in units of s around m1.
+    pub(crate) fn step(
+        &mut self,
+        y: Option<f32>,
+        network: impl Fn(u64) -> [f32; 3],
+    ) -> (Vec<Out>, Option<Verdict>) {
+        let verdict = self.mature(y);
+        self.last = y.unwrap_or(self.last);
+        let local_ms = self.local_ms(self.step);
+        self.level.note(self.last);
+        self.ring.push(&mut self.values, self.last);
+        for slots in [&mut self.day, &mut self.week, &mut self.hour] {
+            slots.take(local_ms, self.last);
+        }
+        let out = (0..self.scored.len())
+            .map(|k| self.issue(k, network(self.step)))
+            .collect();
+        self.step += 1;
+        (out, verdict)
+    }
+
+    fn mature(&mut self, y: Option<f32>) -> Option<Verdict> {
+        let experts = self.set.len();
+        let slot = self.calendar.spread_slot(self.local_ms(self.step));
+        let mut surprise = None;
+        for scored in &mut self.scored {
+            let due = pending::due(&mut scored.pending, &scored.sampling, self.step, experts);
+            let (Some((issued, forecasts)), Some(y)) = (due, y) else {
+                continue;
+            };
+            let (horizon, stride) = (scored.sampling.horizon, scored.sampling.stride);
+            if horizon == 1 {
+                self.one_step[0].note((y - issued.classical).abs());
+                self.one_step[1].note((y - issued.served).abs());
+            }
+            if horizon <= 24 {
+                *surprise.get_or_insert(0.0) += anomaly::surprise(issued, y);
+            }
+            for (i, share) in scored.shares.iter_mut().enumerate() {
+                share.learn(
+                    issued.deviations[i],
+                    y - issued.bases[i],
+                    Share::forgetting(stride),
+                );
+            }
+            let rates = mixture::MixtureRates::new(horizon, stride);
+            let classical = self.set.classical().len();
+            mixture::learn(
+                &mut scored.classical.mixture,
+                &forecasts[..classical],
+                issued.classical,
+                y,
+                &rates,
+            );
+            mixture::learn(&mut scored.served.mixture, forecasts, issued.served, y, &rates);
+            let u = y - issued.served;
+            if issued.served_scale > 0.0 {
+                let z = quantiles::standardised(u, issued.served_scale, issued.side);
+                let matured = scored.served.scale.matured() + 1.0;
+                quantiles::learn(
+                    &LEVELS,
+                    &mut scored.a,
+                    z,
+                    quantiles::rate(horizon, stride),
+                    matured,
+                );
+            }
+            scored.visits[slot] += 1.0;
+            let (rates, visits) = (ScaleRates::new(horizon, stride), scored.visits[slot]);
+            let before = (issued.classical_scale, &issued.classical_features);
+            let chain = &mut scored.classical;
+            chain.scale.learn(
+                &rates,
+                y - issued.classical,
+                before,
+                &mut chain.spreads[slot],
+                visits,
+            );
+            let before = (issued.served_scale, &issued.served_features);
+            let chain = &mut scored.served;
+            chain
+                .scale
+                .learn(&rates, u, before, &mut chain.spreads[slot], visits);
+        }
+        surprise.map(|x| self.anomaly.judge(x, 12))
+    }
+
+    fn past(&self) -> Past<'_> {
+        Past {
+            calendar: &self.calendar,
+            local_ms: self.local_ms(self.step),
+            steps: self.step,
+            last: self.last,
+            ring: &self.ring,
+            ring_values: &self.values,
+            season: &self.season,
+            season_means: &[0.0; KEPT],
+            day: self.day.view(),
+            week: self.week.view(),
+            hour: self.hour.view(),
+        }
+    }
+
+    fn issue(&mut self, k: usize, [o10, o50, o90]: [f32; 3]) -> Out {
+        let horizon = self.scored[k].sampling.horizon;
+        let past = self.past();
+        let (now, ahead) = (past.now(), past.ahead(horizon));
+        let target = self
+            .calendar
+            .spread_slot(self.local_ms(self.step + u64::from(horizon)));
+        let set = self.set;
+        let scored = &mut self.scored[k];
+        let rates = ScaleRates::new(horizon, scored.sampling.stride);
+        let mut experts = vec![0.0; set.len()];
+        base::forecasts(
+            set,
+            &now,
+            &ahead,
+            &scored.shares.each_ref().map(Share::beta),
+            &mut experts,
+        );
+        let classical = set.classical().len();
+        let m1 = mixture::mix(mixture::weights(&scored.classical.mixture), &experts[..classical]);
+        let mut circumstances = Circumstances {
+            forecast: m1,
+            disagreement: base::disagreement(set, &experts, m1),
+            slot_spread: scored.classical.spreads[target],
+            slot_visits: scored.visits[target],
+            one_step: &self.one_step[0],
+            level: &self.level,
+            width: 0.0,
+            steps: self.step,
+        };
+        let classical_features = scored.classical.scale.features(&rates, &circumstances);
+        let s = scored.classical.scale.scale(&classical_features);
+        experts[classical] = m1 + s * o50;
+        let served = mixture::mix(mixture::weights(&scored.served.mixture), &experts);
+        circumstances.forecast = served;
+        circumstances.disagreement = base::disagreement(set, &experts, served);
+        circumstances.slot_spread = scored.served.spreads[target];
+        circumstances.one_step = &self.one_step[1];
+        circumstances.width = width_feature(o90 - o10);
+        let served_features = scored.served.scale.features(&rates, &circumstances);
+        let s2 = scored.served.scale.scale(&served_features);
+        let side = quantiles::side(o10, o50, o90);
+        let mut out = Out {
+            day: ahead.day,
+            week: ahead.week,
+            experts,
+            m1,
+            s,
+            served,
+            s2,
+            quantiles: [0.0; 5],
+        };
+        let (width, width_side) = width(s2, side, &self.one_step[1], horizon);
+        quantiles::serve(served, width, width_side, &scored.a, &mut out.quantiles);
+        let kept = Issued {
+            classical: m1,
+            served,
+            classical_scale: s,
+            served_scale: s2,
+            side,
+            spread: quantiles::spread(width, width_side, &LEVELS, &scored.a),
+            classical_features,
+            served_features,
+            deviations: now.deviations(),
+            bases: ahead.shared(),
+            ..Issued::zeroed()
+        };
+        scored.keep(self.step, &kept, &out.experts);
+        out
+    }
+
+    /// Every piece of state in the new units.
+    pub(crate) fn rebase(&mut self, by: Rebase) {
+        for slots in [&mut self.day, &mut self.week, &mut self.hour] {
+            slots.state.rebase(&mut slots.means, by);
+        }
+        self.ring.rebase(&mut self.values, by);
+        self.last = by.value(self.last);
+        self.level.rebase(by);
+        for one_step in &mut self.one_step {
+            one_step.rebase(by);
+        }
+        let experts = self.set.len();
+        for scored in &mut self.scored {
+            pending::rebase(&mut scored.pending, experts, by);
+            for share in &mut scored.shares {
+                share.rebase(by);
+            }
+            for chain in [&mut scored.classical, &mut scored.served] {
+                mixture::rebase(&mut chain.mixture, by);
+                chain.scale.rebase(by);
+            }
+        }
+    }
+}
