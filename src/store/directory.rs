@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use crate::store::Error;
 use crate::store::error::way_out;
 
 /// Writers of a shared store finish within their deadline of seconds; what is this old has no writer any more.
-const ABANDONED_AFTER: Duration = Duration::from_secs(600);
+const ABANDONED_AFTER_S: i64 = 600;
 /// `<group>/<pipeline>/snapshots/<topic>/<partition>/<file>` and one to spare.
 const DEPTH_MAX: usize = 8;
 
@@ -40,32 +40,33 @@ pub(super) fn path_of(url: &str) -> Result<PathBuf, Error> {
 pub(super) fn prepare(url: &str, root: &Path) -> Result<(), Error> {
     fs::create_dir_all(root).map_err(|e| failed(url, root, "create", e))?;
     let probe = root.join(format!("probe#{}", std::process::id()));
-    let now = write_probe(&probe).map_err(|e| failed(url, root, "write to", e))?;
-    sweep(root, now, DEPTH_MAX).map_err(|e| failed(url, root, "sweep", e))
+    let now_s = write_probe(&probe).map_err(|e| failed(url, root, "write to", e))?;
+    sweep(root, now_s, DEPTH_MAX);
+    Ok(())
 }
 
-/// The file system's own time: files are compared with it, whatever the clocks of other hosts say.
-fn write_probe(probe: &Path) -> io::Result<SystemTime> {
+/// The file system's own time, seconds since 1970: files are compared with it, whatever the clocks of other hosts say.
+fn write_probe(probe: &Path) -> io::Result<i64> {
     let mut file = fs::File::create(probe)?;
     file.write_all(b"tidecast")?;
     file.sync_all()?;
-    let now = file.metadata()?.modified()?;
+    let now_s = file.metadata()?.mtime();
     fs::remove_file(probe).or_else(fine_if_gone)?; // a process of the same number in another container was faster
-    Ok(now)
+    Ok(now_s)
 }
 
-fn sweep(directory: &Path, now: SystemTime, depth: usize) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() && depth > 0 {
-            sweep(&entry.path(), now, depth - 1)?;
-        }
-        if kind.is_file() && is_temporary(&entry.file_name().to_string_lossy()) {
-            remove_abandoned(&entry.path(), now)?;
+/// Housekeeping only: what cannot be read or removed (a `lost+found`, say) stays and keeps nobody from starting.
+fn sweep(directory: &Path, now_s: i64, depth: usize) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() && depth > 0 => sweep(&path, now_s, depth - 1),
+            Ok(kind) if kind.is_file() && is_temporary(&entry.file_name().to_string_lossy()) => {
+                remove_abandoned(&path, now_s);
+            }
+            _ => {}
         }
     }
-    Ok(())
 }
 
 /// Names that `object_store` stages uploads under: `<name>#<digits>`.
@@ -75,19 +76,12 @@ fn is_temporary(name: &str) -> bool {
     })
 }
 
-fn remove_abandoned(file: &Path, now: SystemTime) -> io::Result<()> {
-    let written = match fs::metadata(file).and_then(|m| m.modified()) {
-        Ok(written) => written,
-        Err(error) => return fine_if_gone(error), // its writer has just finished
-    };
-    // From the future (a clock was set back): its writer may be alive.
-    if now
-        .duration_since(written)
-        .is_ok_and(|age| age >= ABANDONED_AFTER)
-    {
-        return fs::remove_file(file).or_else(fine_if_gone);
+fn remove_abandoned(file: &Path, now_s: i64) {
+    // No metadata: its writer has just finished. From the future (a clock was set back): its writer may be alive.
+    let age_s = fs::metadata(file).map_or(0, |metadata| now_s.saturating_sub(metadata.mtime()));
+    if age_s >= ABANDONED_AFTER_S {
+        let _ = fs::remove_file(file); // another instance may have been faster
     }
-    Ok(())
 }
 
 fn fine_if_gone(error: io::Error) -> io::Result<()> {
