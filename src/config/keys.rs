@@ -107,7 +107,8 @@ pub(super) fn listed(names: &[&str]) -> String {
 
 /// The name that was probably meant.
 pub(super) fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let far = (name.chars().count() / 3).max(1);
+    let letters = name.chars().count();
+    let far = if letters < 4 { 1 } else { (letters / 3).max(2) };
     names
         .map(|candidate| {
             let begins = candidate.starts_with(name) || name.starts_with(candidate);

@@ -39,7 +39,13 @@ pub(super) fn service(mut section: Section<'_>, reader: &mut Reader) -> Option<S
                 "is empty, nothing would be logged: set \"info\", or \"off\" if that is meant".to_owned(),
             );
         }
-        Ok(text)
+        // The log's own parser passes over what it does not know; a filter that filters nothing is found here.
+        match tracing_subscriber::EnvFilter::try_new(&text) {
+            Ok(_) => Ok(text),
+            Err(error) => Err(format!(
+                "`{text}` is no filter, {error}: write \"info\" or \"info,tidecast::worker=debug\""
+            )),
+        }
     });
     let log_format = section.read(reader, "log_format", |node| {
         let choices = [
