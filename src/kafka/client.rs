@@ -11,7 +11,7 @@ use crate::kafka::Config;
 /// `max.poll.interval.ms`: a restore asks several.
 pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest that a step of a commit may take. Longer than `transaction.timeout.ms` makes no sense: the broker has ended
+/// Longest that a commit may take. Longer than `transaction.timeout.ms` makes no sense: the broker has ended
 /// the transaction by then.
 pub(crate) const COMMIT_TIMEOUT: Duration = Duration::from_secs(15);
 

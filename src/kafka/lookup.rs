@@ -1,10 +1,12 @@
 //! Questions about offsets and times, asked by a client that is no member of the group.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientContext, Offset as KafkaOffset, TopicPartitionList};
 
 use crate::kafka::client::{self, ASK_TIMEOUT};
@@ -31,6 +33,9 @@ impl ClientContext for Visitor {
 }
 
 impl ConsumerContext for Visitor {}
+
+/// See [`committed`]. A healthy coordinator answers within milliseconds.
+const COMMITTED_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Reads single records and asks for offsets.
 pub(crate) struct Lookup {
@@ -189,34 +194,29 @@ pub(crate) fn partition_count<C: ConsumerContext>(
     Ok(i32::try_from(count).expect("a topic has fewer than 2^31 partitions"))
 }
 
-/// Stable committed offsets of every partition of a topic, with their metadata.
+/// Stable committed offsets of a list. Gives up soon: a transaction of a killed member may be pending for as long as
+/// its time-out, and who asks has other partitions to serve.
 pub(crate) fn committed<C: ConsumerContext>(
     config: &Config,
     consumer: &BaseConsumer<C>,
-    topic: &str,
-    count: i32,
-) -> Result<Vec<(Partition, Option<NextOffset>, String)>, Error> {
+    list: TopicPartitionList,
+) -> Result<TopicPartitionList, Error> {
     let doing = "reading the committed offsets";
-    let mut list = TopicPartitionList::new();
-    for partition in 0..count {
-        list.add_partition(topic, partition);
-    }
     let list = consumer
-        .committed_offsets(list, ASK_TIMEOUT)
+        .committed_offsets(list, COMMITTED_TIMEOUT)
         .map_err(|error| classify(config, doing, &error))?;
-    list.elements()
-        .iter()
-        .map(|element| {
-            element.error().map_err(|error| classify(config, doing, &error))?;
-            let next = match element.offset() {
-                KafkaOffset::Offset(offset) => Some(NextOffset(offset)),
-                _ => None,
-            };
-            Ok((
-                Partition(element.partition()),
-                next,
-                element.metadata().to_owned(),
-            ))
-        })
-        .collect()
+    for element in list.elements() {
+        element.error().map_err(|error| classify(config, doing, &error))?;
+    }
+    Ok(list)
+}
+
+/// Offset and metadata of an entry of [`committed`]. rdkafka panics on metadata that is no UTF-8; such is foreign.
+pub(crate) fn entry(element: &TopicPartitionListElem<'_>) -> (Option<NextOffset>, String) {
+    let next = match element.offset() {
+        KafkaOffset::Offset(offset) => Some(NextOffset(offset)),
+        _ => None,
+    };
+    let metadata = catch_unwind(AssertUnwindSafe(|| element.metadata().to_owned()));
+    (next, metadata.unwrap_or_default())
 }

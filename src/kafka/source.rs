@@ -155,7 +155,7 @@ impl KafkaSource {
                 partition: Partition(message.partition()),
             },
             offset: Offset(message.offset()),
-            timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
+            timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
             key: message.key(),
             value: message.payload(),
             headers: &ReceivedHeaders(message),
@@ -207,18 +207,29 @@ impl Source for KafkaSource {
             .map_err(|error| classify(&self.config, "starting a partition", &error))
     }
 
-    fn committed(&mut self, topic: usize) -> Result<Vec<Committed>, Error> {
-        let name = &self.topics[topic];
-        let count = lookup::partition_count(&self.config, &self.consumer, name)?;
-        let list = lookup::committed(&self.config, &self.consumer, name, count)?;
-        Ok(list
-            .into_iter()
-            .map(|(partition, next, metadata)| Committed {
-                partition: PartitionId { topic, partition },
+    fn partitions(&mut self, topic: usize) -> Result<Vec<PartitionId>, Error> {
+        let count = lookup::partition_count(&self.config, &self.consumer, &self.topics[topic])?;
+        let id = |partition| PartitionId {
+            topic,
+            partition: Partition(partition),
+        };
+        Ok((0..count).map(id).collect())
+    }
+
+    fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error> {
+        let list = self.list(partitions, KafkaOffset::Invalid);
+        let found = lookup::committed(&self.config, &self.consumer, list)?;
+        let committed = partitions.iter().map(|id| {
+            let topic = &self.topics[id.topic];
+            let entry = found.find_partition(topic, id.partition.0);
+            let (next, metadata) = entry.map_or((None, String::new()), |entry| lookup::entry(&entry));
+            Committed {
+                partition: *id,
                 next,
                 metadata,
-            })
-            .collect())
+            }
+        });
+        Ok(committed.collect())
     }
 
     fn log(&mut self, partition: PartitionId) -> Result<Log, Error> {

@@ -45,8 +45,13 @@ pub fn resolve_start(config: &Config, worker: &worker::Config) -> Result<(), Err
 }
 
 fn has_offsets(config: &Config, lookup: &Lookup, topic: &str, count: i32) -> Result<bool, Error> {
-    let committed = lookup::committed(config, lookup.consumer(), topic, count)?;
-    Ok(committed.iter().any(|(_, next, _)| next.is_some()))
+    let mut list = TopicPartitionList::new();
+    for partition in 0..count {
+        list.add_partition(topic, partition);
+    }
+    let committed = lookup::committed(config, lookup.consumer(), list)?;
+    let elements = committed.elements();
+    Ok(elements.iter().any(|element| lookup::entry(element).0.is_some()))
 }
 
 fn resolve(

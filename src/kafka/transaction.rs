@@ -5,7 +5,7 @@
 //! librdkafka refuses for ever) cannot be tried.
 
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -140,11 +140,24 @@ impl KafkaSink {
             .ok_or_else(|| transient("producing", "there is no producer: it was dropped"))
     }
 
+    /// Sorts an error; of a fatal one the library says the reason only when asked.
+    fn failure(&self, doing: &'static str, error: &KafkaError) -> Error {
+        let fatal = self
+            .producer
+            .as_ref()
+            .and_then(|producer| producer.client().fatal_error());
+        match fatal {
+            // A fenced epoch alone: a later producer of this worker, or a transaction that took too long.
+            Some((code, reason)) => transient(doing, format!("{code}: {reason}")),
+            None => classify(&self.config, doing, error),
+        }
+    }
+
     fn begin(&mut self) -> Result<(), Error> {
         if !self.open {
             self.producer()?
                 .begin_transaction()
-                .map_err(|error| classify(&self.config, "beginning a transaction", &error))?;
+                .map_err(|error| self.failure("beginning a transaction", &error))?;
             self.open = true;
         }
         Ok(())
@@ -186,8 +199,8 @@ impl KafkaSink {
             }
             let mut base =
                 BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.outputs[to], pack(record.origin))
-                    .timestamp(record.timestamp_ms)
                     .headers(headers);
+            base.timestamp = Some(record.timestamp_ms).filter(|timestamp| *timestamp >= 0);
             base.partition = self.partition(to, record.origin);
             base.key = record.key;
             base.payload = record.value;
@@ -218,9 +231,8 @@ impl KafkaSink {
     }
 
     /// The same call again while the library says so, until the deadline.
-    fn retry(&self, doing: &'static str, timeout: Duration, call: Call<'_>) -> Result<(), Error> {
+    fn retry(&self, doing: &'static str, deadline: Instant, call: Call<'_>) -> Result<(), Error> {
         let producer = self.producer()?;
-        let deadline = now() + timeout;
         loop {
             let left = deadline.saturating_duration_since(now());
             match call(producer, left) {
@@ -229,7 +241,7 @@ impl KafkaSink {
                     // Nothing is on its way that a wait for room would wait for: this is a short pause.
                     producer.client().context().pause();
                 }
-                Err(error) => return Err(classify(&self.config, doing, &error)),
+                Err(error) => return Err(self.failure(doing, &error)),
             }
         }
     }
@@ -269,9 +281,11 @@ impl Sink for KafkaSink {
         self.input_counts = self.topics.iter().map(count).collect::<Result<_, _>>()?;
         self.output_counts = [count(&self.outputs[0])?, count(&self.outputs[1])?];
         self.producer = Some(producer);
-        let begun = self.retry("starting transactions", COMMIT_TIMEOUT, &|producer, left| {
-            producer.init_transactions(left)
-        });
+        let begun = self.retry(
+            "starting transactions",
+            now() + COMMIT_TIMEOUT,
+            &|producer, left| producer.init_transactions(left),
+        );
         if begun.is_err() {
             self.discard();
         }
@@ -299,13 +313,14 @@ impl Sink for KafkaSink {
                 if to == 1 && error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) =>
             {
                 self.send_truncated(record)
-                    .map_err(|error| classify(&self.config, doing, &error))
+                    .map_err(|error| self.failure(doing, &error))
             }
-            Err(error) => Err(classify(&self.config, doing, &error)),
+            Err(error) => Err(self.failure(doing, &error)),
         }
     }
 
     fn commit(&mut self, offsets: &[Commit<'_>], membership: &ConsumerGroupMetadata) -> Result<(), Error> {
+        let deadline = now() + COMMIT_TIMEOUT;
         self.begin()?;
         self.check("committing")?;
         let list = self
@@ -314,14 +329,19 @@ impl Sink for KafkaSink {
         // While the records are on their way: both take a round trip.
         self.retry(
             "putting offsets into the transaction",
-            COMMIT_TIMEOUT,
+            deadline,
             &|producer, left| producer.send_offsets_to_transaction(&list, membership, left),
         )?;
-        if !self.producer()?.client().context().wait(0, COMMIT_TIMEOUT) {
+        if !self
+            .producer()?
+            .client()
+            .context()
+            .wait(0, deadline.saturating_duration_since(now()))
+        {
             return Err(transient("committing", "records were not delivered in time"));
         }
         self.check("committing")?;
-        self.retry("committing", COMMIT_TIMEOUT, &|producer, left| {
+        self.retry("committing", deadline, &|producer, left| {
             producer.commit_transaction(left)
         })?;
         self.open = false;

@@ -9,6 +9,9 @@ use crate::worker::slot::Phase;
 
 /// Partitions restored between two turns at most: the others keep running.
 const RESTORES_PER_TURN: usize = 8;
+/// Longest pause before a partition's restore is tried again: what it waits for most is the transaction of a killed
+/// member, 15 s.
+const RETRY_MAX: Duration = Duration::from_secs(4);
 
 impl<S, K, M, T, C, O> Worker<S, K, M, T, C, O>
 where
@@ -48,15 +51,19 @@ where
             .filter(|place| matches!(self.crew.slots[*place].phase, Phase::Waiting { due, .. } if due <= now))
             .take(RESTORES_PER_TURN)
             .collect();
-        let mut read = None;
-        for place in due {
+        if due.is_empty() {
+            return Ok(());
+        }
+        self.observer.activity(Activity::Restoring);
+        let ids: Vec<_> = due.iter().map(|place| self.crew.slots[*place].id).collect();
+        let committed = self.source.committed(&ids);
+        for (index, place) in due.into_iter().enumerate() {
             self.observer.activity(Activity::Restoring);
-            let topic = self.crew.slots[place].id.topic;
-            if read.as_ref().is_none_or(|(of, _)| *of != topic) {
-                read = Some((topic, self.source.committed(topic)));
-            }
-            let committed = read.as_ref().expect("read above").1.clone();
-            match committed.and_then(|committed| self.restore(place, &committed)) {
+            let restored = match &committed {
+                Ok(committed) => self.restore(place, &committed[index]),
+                Err(error) => Err(error.clone()),
+            };
+            match restored {
                 Ok(()) => {}
                 Err(error) if error.ends_worker() => return Err(error),
                 Err(error) => self.wait(place, error.to_string()),
@@ -65,7 +72,7 @@ where
         Ok(())
     }
 
-    pub(super) fn restore(&mut self, place: usize, committed: &[Committed]) -> Result<(), Error> {
+    fn restore(&mut self, place: usize, committed: &Committed) -> Result<(), Error> {
         let slot = &mut self.crew.slots[place];
         let id = slot.id;
         let plan = match restore::plan(&mut self.source, &self.config, slot, committed)? {
@@ -91,7 +98,7 @@ where
         Ok(())
     }
 
-    pub(super) fn wait(&mut self, place: usize, reason: String) {
+    fn wait(&mut self, place: usize, reason: String) {
         let now = self.clock.now();
         if let Phase::Waiting {
             due,
@@ -100,7 +107,7 @@ where
         } = &mut self.crew.slots[place].phase
         {
             *attempts += 1;
-            *due = now + back_off(*attempts);
+            *due = now + back_off(*attempts).min(RETRY_MAX);
             *sentence = Some(reason);
         }
     }

@@ -120,11 +120,17 @@ pub trait Source {
     /// The partition stays paused; try again.
     fn start(&mut self, partition: PartitionId, from: NextOffset) -> Result<(), Error>;
 
-    /// Committed offsets of **every** partition of a topic, whoever owns it.
+    /// Every partition of a topic, whoever owns it.
     ///
     /// # Errors
-    /// Transient; where a transaction is pending on one of them too.
-    fn committed(&mut self, topic: usize) -> Result<Vec<Committed>, Error>;
+    /// Transient.
+    fn partitions(&mut self, topic: usize) -> Result<Vec<PartitionId>, Error>;
+
+    /// Committed offsets, in the order asked for.
+    ///
+    /// # Errors
+    /// Transient; where a transaction is pending on one of them too. Gives up soon: other partitions wait meanwhile.
+    fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error>;
 
     /// Ends of a partition's log, asked from the broker.
     ///

@@ -44,12 +44,11 @@ pub(crate) fn plan<S: Source>(
     source: &mut S,
     config: &Config,
     slot: &mut Slot,
-    committed: &[Committed],
+    committed: &Committed,
 ) -> Result<Verdict, Error> {
     let id = slot.id;
-    let own = committed.iter().find(|entry| entry.partition == id);
-    let Some((next, metadata)) = own.and_then(|entry| Some((entry.next?, &entry.metadata))) else {
-        return plan_without_offset(source, config, slot, committed);
+    let Some(next) = committed.next else {
+        return plan_without_offset(source, config, slot);
     };
     let log = source.log(id)?;
     if next > log.end {
@@ -59,7 +58,7 @@ pub(crate) fn plan<S: Source>(
             config.topics[id.topic], id.partition, log.end
         )));
     }
-    let known = metadata.parse::<SwitchLog>().ok();
+    let known = committed.metadata.parse::<SwitchLog>().ok();
     let mut plan = Plan {
         from: NextOffset(0),
         committed: next.max(log.start),
@@ -107,7 +106,6 @@ fn plan_without_offset<S: Source>(
     source: &mut S,
     config: &Config,
     slot: &mut Slot,
-    committed: &[Committed],
 ) -> Result<Verdict, Error> {
     let topic = &config.topics[slot.id.topic];
     let partition = slot.id.partition;
@@ -116,6 +114,8 @@ fn plan_without_offset<S: Source>(
             "topic `{topic}` partition {partition}: the group answers no committed offset where {next} was committed"
         )));
     }
+    let all = source.partitions(slot.id.topic)?;
+    let committed = source.committed(&all)?;
     if committed.iter().all(|entry| entry.next.is_none()) {
         return Ok(Verdict::Wait(format!(
             "topic `{topic}`: the group has no committed offset for it yet; they are set before its first member joins"

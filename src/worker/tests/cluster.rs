@@ -238,15 +238,20 @@ impl Source for FakeSource {
         Ok(())
     }
 
-    fn committed(&mut self, topic: usize) -> Result<Vec<Committed>, Error> {
+    fn partitions(&mut self, topic: usize) -> Result<Vec<PartitionId>, Error> {
+        let cluster = self.cluster.borrow();
+        let ids = cluster.inputs.keys().copied();
+        Ok(ids.filter(|id| id.topic == topic).collect())
+    }
+
+    fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error> {
         if call(&self.cluster).is_some() {
             return Err(failure("reading offsets"));
         }
         let mut cluster = self.cluster.borrow_mut();
         let blind = cluster.blind_reads > 0;
         cluster.blind_reads = cluster.blind_reads.saturating_sub(1);
-        let ids = cluster.inputs.keys().filter(|id| id.topic == topic);
-        let answer = ids.map(|id| {
+        let answer = partitions.iter().map(|id| {
             let known = cluster.committed.get(id).filter(|_| !blind);
             let (next, metadata) = known.cloned().unzip();
             let metadata = metadata.unwrap_or_default();

@@ -38,7 +38,7 @@ fn input(partition: i32, step: i64) -> Input {
         value: value.map(String::into_bytes),
         timestamp_ms: time + 5,
         headers: vec![
-            ("trace".to_owned(), Some(vec![step as u8])),
+            ("trace".to_owned(), Some(step.to_le_bytes().to_vec())),
             ("null".to_owned(), None),
         ],
     }
