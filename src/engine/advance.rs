@@ -170,7 +170,7 @@ fn classical(context: &Context<'_>, row: &mut Row<'_>, work: &mut Work) {
         let slot = target_slot(grid, work.local_ms, k);
         let of = Circumstances {
             forecast: at.classical,
-            disagreement: disagreement(set, &at.forecasts, at.classical),
+            disagreement: disagreement(grid.disagreeing, &at.forecasts, at.classical),
             slot_spread: row.classical_spread[slot],
             slot_visits: row.spread_visits[slot],
             one_step: row.classical_step,

@@ -4,7 +4,7 @@ use crate::engine::advance::{Context, betas, target_slot};
 use crate::engine::batch::Verdict;
 use crate::engine::output::{Issue, OutputSlot, Outputs};
 use crate::engine::row::Row;
-use crate::engine::setup::Grid;
+use crate::engine::setup::{Grid, QUANTILES_MAX};
 use crate::engine::tape::TapeRow;
 use crate::engine::wave::{Job, RowResults};
 use crate::engine::work::{EXPERTS_MAX, HorizonWork, Work};
@@ -12,10 +12,9 @@ use crate::engine::{ModelVersion, PartitionStats, Status, TapeBuffer};
 use crate::experts::base::{SHARES, disagreement, forecasts};
 use crate::experts::interpolate::Place;
 use crate::experts::scale::{Circumstances, width_feature};
-use crate::experts::{Expert, mixture, pending, quantiles};
+use crate::experts::{Expert, ExpertSet, mixture, pending, quantiles};
+use crate::series::calendar::Calendar;
 
-/// Most configured quantile levels; the configuration refuses more.
-const LEVELS_MAX: usize = 32;
 /// Normalised numbers beyond this are no forecast: f32 would overflow on the way back to original units.
 const VALUE_MAX: f32 = 1e30;
 
@@ -114,7 +113,7 @@ fn served(context: &Context<'_>, row: &mut Row<'_>, work: &mut Work, head: &[f32
     let slot = target_slot(grid, work.local_ms, k);
     let of = Circumstances {
         forecast: at.served,
-        disagreement: disagreement(set, &at.forecasts, at.served),
+        disagreement: disagreement(grid.disagreeing, &at.forecasts, at.served),
         slot_spread: row.served_spread[slot],
         slot_visits: row.spread_visits[slot],
         one_step: row.served_step,
@@ -178,11 +177,10 @@ fn cold_spread(row: &Row<'_>, work: &Work, h: f32) -> f32 {
 /// Quantiles, mean and weights of every published horizon, in original units.
 fn write(context: &Context<'_>, row: &Row<'_>, work: &Work, slot: &mut OutputSlot<'_>) {
     let setup = context.setup;
-    let set = setup.experts();
     let horizons = setup.plan.published.len();
     let levels = &setup.layout.dims.levels;
-    let mut tracked = [0.0; LEVELS_MAX];
-    let mut normalised = [0.0; LEVELS_MAX];
+    let mut tracked = [0.0; QUANTILES_MAX];
+    let mut normalised = [0.0; QUANTILES_MAX];
     for (i, (&h, &place)) in setup.plan.published.iter().zip(&setup.places).enumerate() {
         let (low, high) = (&work.horizons[place.low], &work.horizons[place.high]);
         let centre = finite(centre_at(context, row, work, h, place), work.now.last);
@@ -206,10 +204,36 @@ fn write(context: &Context<'_>, row: &Row<'_>, work: &Work, slot: &mut OutputSlo
             slot.quantiles[q * horizons + i] = row.scaler.restore(finite(x, centre));
         }
     }
-    let weights = mixture::weights(&row.served_mix[..mixture::len(set.len())]);
-    for ((out, expert), &weight) in slot.experts.iter_mut().zip(set.iter()).zip(weights) {
-        *out = (expert.name(), f64::from(weight));
+    show_weights(
+        setup.experts(),
+        &context.grid.calendar,
+        row.served_mix,
+        slot.experts,
+    );
+}
+
+/// Weights at horizon 1 by name (E). An expert whose season the stream does not have says last value, and its weight is
+/// shown as last value's.
+pub(crate) fn show_weights(
+    set: ExpertSet,
+    calendar: &Calendar,
+    mixes: &[f32],
+    out: &mut [(&'static str, f64)],
+) {
+    let weights = mixture::weights(&mixes[..mixture::len(set.len())]);
+    let mut last = 0.0;
+    for ((out, expert), &weight) in out.iter_mut().zip(set.iter()).zip(weights) {
+        let has_season = match expert {
+            Expert::Last => false,
+            Expert::Hour => calendar.hour.is_some(),
+            Expert::Network => true,
+            _ => calendar.day.is_some(),
+        };
+        let shown = if has_season { f64::from(weight) } else { 0.0 };
+        last += f64::from(weight) - shown;
+        *out = (expert.name(), shown);
     }
+    out[0].1 = last;
 }
 
 fn finite(x: f32, otherwise: f32) -> f32 {

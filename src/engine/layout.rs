@@ -14,7 +14,7 @@ pub(crate) const fn words_of(count: usize, size: usize) -> usize {
 pub(crate) fn take<'a, T: bytemuck::Pod>(rest: &mut &'a mut [f32], count: usize) -> &'a mut [T] {
     let (field, after) = std::mem::take(rest).split_at_mut(words_of(count, size_of::<T>()));
     *rest = after;
-    &mut bytemuck::cast_slice_mut(field)[..count]
+    bytemuck::cast_slice_mut(&mut field[..count * size_of::<T>() / size_of::<f32>()])
 }
 
 /// Declares a row: `one` fields hold a single Pod struct, `many` fields as many values as the expression over the

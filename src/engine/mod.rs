@@ -54,6 +54,7 @@ pub use output::Outcomes;
 pub use partition::{PartitionState, StreamView};
 pub use plan::{HorizonPlan, shape};
 pub use row::{FieldSize, row_table};
+pub use setup::QUANTILES_MAX;
 pub use stats::{OutcomeCounts, PartitionStats, Skill};
 pub use step::Engine;
 pub use tape::{TapeBuffer, TapeChunk, TapeDims, TapeRow};

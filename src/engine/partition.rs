@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use crate::engine::batch::{Batch, Entry, NO_SLOT};
 use crate::engine::index::{Index, mix, stable_hash};
-use crate::engine::issue::status;
+use crate::engine::issue::{show_weights, status};
 use crate::engine::setup::Setup;
 use crate::engine::slab::Slab;
 use crate::engine::{Model, PartitionStats, Status};
-use crate::experts::mixture;
 use crate::series::observation::{Observation, Partition};
 
 /// State of one partition.
@@ -124,8 +123,8 @@ impl PartitionState {
         let row = setup.layout.row(copy.words());
         let grid = setup.grid(row.cadence.interval_ms());
         let step = row.progress.steps.saturating_sub(1);
-        let weights = mixture::weights(&row.served_mix[..mixture::len(setup.experts().len())]);
-        let experts = setup.experts().iter().zip(weights);
+        let mut experts = vec![("", 0.0); setup.experts().len()];
+        show_weights(setup.experts(), &grid.calendar, row.served_mix, &mut experts);
         Some(StreamView {
             last: row
                 .scaler
@@ -135,9 +134,7 @@ impl PartitionState {
             interval_ms: row.cadence.interval_ms(),
             season: grid.season(),
             status: status(&grid, step, false),
-            experts: experts
-                .map(|(expert, &weight)| (expert.name(), f64::from(weight)))
-                .collect(),
+            experts,
             coverage: row.standing.coverage.rate().map(f64::from),
             skill: row.standing.skill(),
             scale: row.scaler.sigma(),

@@ -22,6 +22,9 @@ const READY_STEPS: u64 = 30;
 /// Most steps of a stream with a season until it is in service.
 const READY_STEPS_MAX: u64 = 100;
 
+/// Most configured quantile levels; the configuration refuses more.
+pub const QUANTILES_MAX: usize = 32;
+
 /// Immutable consequences of a configuration, shared by the engine and its partitions.
 #[derive(Debug)]
 pub(crate) struct Setup {
@@ -40,6 +43,10 @@ pub(crate) struct Setup {
 
 impl Setup {
     pub(crate) fn new(config: Config) -> Self {
+        assert!(
+            config.quantiles.len() <= QUANTILES_MAX,
+            "at most {QUANTILES_MAX} quantiles"
+        );
         let plan = HorizonPlan::new(&config.horizons);
         let shape = shape(&config);
         let layout = Layout::new(&config);
@@ -91,7 +98,18 @@ impl Setup {
         } else {
             Season::NONE
         };
-        Grid::new(Calendar { hour, ..calendar }, &self.plan.scored)
+        // An hour's expert without an hour says last value: no sign of disagreement. It stands behind the other
+        // classical experts, so that their places stay.
+        let disagreeing = self
+            .experts()
+            .classical()
+            .iter()
+            .filter(|&expert| hour.is_some() || expert != Expert::Hour);
+        Grid::new(
+            Calendar { hour, ..calendar },
+            &self.plan.scored,
+            ExpertSet::of(disagreeing),
+        )
     }
 }
 
@@ -138,6 +156,8 @@ pub(crate) struct Grid {
     pub(crate) day: ProfileRules,
     pub(crate) week: ProfileRules,
     pub(crate) hour: ProfileRules,
+    /// Experts asked for disagreement; their places are those of the pipeline's set.
+    pub(crate) disagreeing: ExpertSet,
     /// (K).
     pub(crate) horizons: [HorizonRules; HORIZONS_MAX],
     /// Whether the main season is read from slot means.
@@ -147,7 +167,7 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    fn new(calendar: Calendar, scored: &[u32]) -> Self {
+    fn new(calendar: Calendar, scored: &[u32], disagreeing: ExpertSet) -> Self {
         let season = u64::from(calendar.day.steps);
         let rules = |k| HorizonRules::new(scored.get(k).copied().unwrap_or(1), calendar.day.steps);
         Self {
@@ -156,6 +176,7 @@ impl Grid {
             day: ProfileRules::new(calendar.day, DAY_SLOTS, DAY_RATE),
             week: ProfileRules::new(calendar.week, WEEK_SLOTS, WEEK_RATE),
             hour: ProfileRules::new(calendar.hour, HOUR_SLOTS, DAY_RATE),
+            disagreeing,
             horizons: std::array::from_fn(rules),
             long: calendar.is_long(ring::CAPACITY),
             ready_steps: if season > 1 {

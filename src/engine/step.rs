@@ -240,7 +240,13 @@ impl PartitionState {
         let (masked, skipped) = match placement {
             Placement::Duplicate => return Err(Verdict::Duplicate),
             Placement::Late => return Err(Verdict::Late),
-            Placement::Pending | Placement::Restarted { found: true } => (0, 0),
+            Placement::Pending => (0, 0),
+            Placement::Restarted { found: true } => {
+                // The season is known from here on: phases of sampling and slots of spreads are cut anew.
+                row.pending.fill(0.0);
+                row.spread_visits.fill(0.0);
+                (0, 0)
+            }
             Placement::Tick { gap } => (gap, 0),
             // The last of the empty steps is the masked one; the others are passed over.
             Placement::LongGap { steps } => (1, steps - 1),

@@ -1,1 +1,50 @@
+use super::{config, lively};
+use crate::engine::{Error, Model, ModelVersion, Origin, shape};
 
+#[test]
+fn model_comes_back_from_its_bytes() {
+    let config = config();
+    let lively = lively(&config, 0xfedc_ba98_7654_3210);
+    let origin = Origin {
+        version: ModelVersion(12),
+        parent: Some(ModelVersion(11)),
+        made: "online".into(),
+        ..lively.origin()
+    };
+    let model = Model::from_params(origin.clone(), lively.params.clone());
+    let bytes = model.to_bytes();
+    assert_eq!(bytes, model.to_bytes(), "the same model gives the same bytes");
+    let back = Model::from_bytes(&bytes).unwrap();
+    assert_eq!(back.origin(), origin);
+    assert_eq!(back.params, model.params);
+    let first = Model::first(&config, 7);
+    assert_eq!(
+        Model::from_bytes(&first.to_bytes()).unwrap().origin(),
+        first.origin()
+    );
+}
+
+#[test]
+fn model_that_does_not_fit_is_refused_with_both_shapes() {
+    let config = config();
+    let mut other = config.clone();
+    other.model.hidden = 16;
+    let error = Model::first(&other, 1).fits(&shape(&config)).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("hidden 16") && text.contains("hidden 8"), "{text}");
+    Model::first(&config, 1).fits(&shape(&config)).unwrap();
+}
+
+#[test]
+fn model_with_a_weight_that_is_not_finite_is_refused() {
+    let config = config();
+    let first = Model::first(&config, 1);
+    let mut params = first.params.clone();
+    params.as_mut_slice()[3] = f32::NAN;
+    let bytes = Model::from_params(first.origin(), params).to_bytes();
+    assert!(matches!(
+        Model::from_bytes(&bytes),
+        Err(Error::NotFinite | Error::Weights(_))
+    ));
+    assert!(matches!(Model::from_bytes(b"no weights"), Err(Error::Weights(_))));
+}
