@@ -75,6 +75,9 @@ pub fn learn(state: &mut [f32], forecasts: &[f32], mixed: f32, y: f32, rates: &M
     };
     *count = (*count + 1.0).min(1e6);
     let miss = (mixed - y).abs();
+    if *scale < super::STILL && miss > 8.0 * *scale {
+        *count = 1.0;
+    }
     let limited = if *count < WARM {
         miss
     } else {

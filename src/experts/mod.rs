@@ -45,5 +45,9 @@ pub use expert::{Expert, ExpertSet, UnknownExpert};
 /// Smallest divisor, in normalised units: far below any spread, far above f32's underflow.
 const TINY: f32 = 1e-12;
 
+/// A usual error below this (normalised: between 1e-4 and 1e-3 of σ) is a standstill's. An error far beyond it is then no
+/// outlier to be cut, which would leave the scale at nothing for ever, but the end of the standstill.
+const STILL: f32 = 3e-4;
+
 #[cfg(test)]
 mod tests;

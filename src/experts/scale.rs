@@ -7,7 +7,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::experts::TINY;
+use crate::experts::{STILL, TINY};
 use crate::series::Rebase;
 
 /// φ (7).
@@ -245,6 +245,9 @@ impl Scale {
         let (scale, features) = issued;
         self.matured = (self.matured + 1.0).min(1e6);
         let mut miss = u.abs();
+        if self.long < STILL && miss > 12.0 * self.long {
+            self.matured = self.matured.min(MATURED_MIN);
+        }
         if self.matured > 30.0 {
             miss = miss.min(12.0 * self.long);
         }

@@ -60,8 +60,12 @@ impl Season {
         if !self.is_some() {
             return 0;
         }
-        let within = local_ms.rem_euclid(self.length_ms);
-        (i128::from(within) * i128::from(self.steps) / i128::from(self.length_ms)) as u32
+        let within = local_ms.rem_euclid(self.length_ms) as u64;
+        let steps = u64::from(self.steps);
+        match within.checked_mul(steps) {
+            Some(product) => (product / self.length_ms as u64) as u32,
+            None => (u128::from(within) * u128::from(steps) / self.length_ms as u128) as u32,
+        }
     }
 
     /// Which season since 1970 a local time lies in.

@@ -2,8 +2,9 @@
 //!
 //! σ = 3 × root mean square of the differences, exponentially weighted at max(1/n, 1/2000), floor 1e-6 of |level|
 //! (RECIPE §2). The root mean square and not the deviation: on a ramp the deviation is 0, and dividing by it explodes.
-//! Once settled, a difference moves σ by at most 50 of its own size: one reading of 1e30 would otherwise hold the scale
-//! for 10⁵ steps, and a real change of scale is still followed within tens.
+//! Once settled, a difference moves σ by at most 50 of its own size, unless the two before it were cut too: one reading
+//! of 1e30 (two differences) would otherwise hold the scale for 10⁵ steps; a machine that starts after days of standing
+//! still is followed at once.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -23,6 +24,8 @@ const OUTSIDE: u32 = 3;
 const STRIDE: f64 = (1u64 << 40) as f64;
 /// Most a base moves in one re-basing, in units; beyond, the state says nothing about the new level anyway.
 const SHIFT_MAX: f64 = 1.0e15;
+/// Differences that σ weighs as if it had seen no more, where it was far too small: a standstill's past says nothing.
+const RESTART: u32 = 20;
 /// Values are clamped to this, so that sums and squares of units stay finite in f64.
 const VALUE_MAX: f64 = 1.0e100;
 
@@ -47,6 +50,10 @@ pub struct Scaler {
     outside: u32,
     /// 1 once a value was seen.
     started: u32,
+    /// Differences in a row that were cut.
+    cut: u32,
+    /// Keeps the length a multiple of 8 bytes.
+    reserved: u32,
 }
 
 impl Scaler {
@@ -66,7 +73,13 @@ impl Scaler {
         self.last = value;
         if self.moves >= SETTLED {
             let most = 50.0 * self.square.sqrt();
-            difference = difference.clamp(-most, most);
+            self.cut = if difference.abs() > most { self.cut + 1 } else { 0 };
+            if self.cut < OUTSIDE {
+                difference = difference.clamp(-most, most);
+            } else {
+                self.cut = 0;
+                self.count = self.count.min(RESTART);
+            }
         }
         self.count = self.count.saturating_add(1);
         self.moves = self.moves.saturating_add(u32::from(difference != 0.0));

@@ -24,6 +24,10 @@ pub struct SeasonRing {
     mean: f32,
     /// Steps of it so far; 0 = nothing seen.
     count: u32,
+    /// Steps of the season it was filled for; another season starts it anew.
+    steps: u32,
+    /// Slots of that season (K), found once: it is a search for a divisor.
+    slots: u32,
 }
 
 impl SeasonRing {
@@ -32,10 +36,16 @@ impl SeasonRing {
         if !season.is_some() {
             return;
         }
-        let (number, _) = place(season, local_ms);
+        if self.steps != season.steps {
+            *self = Self::zeroed();
+            self.steps = season.steps;
+            self.slots = slots(season.steps, SLOTS as u32);
+        }
+        let (number, _) = self.place(season, local_ms);
         if self.count == 0 || number < self.newest {
             // The first slot, or a grid that was put back: nothing before it is known.
-            *self = Self::zeroed();
+            self.count = 0;
+            self.mean = 0.0;
             self.oldest = number;
             self.newest = number;
         } else if number > self.newest {
@@ -61,11 +71,11 @@ impl SeasonRing {
     /// The value at a local time that lies up to a season back, between slot centres; `None` before the first slot.
     #[must_use]
     pub fn at(&self, means: &[f32], season: Season, local_ms: i64) -> Option<f32> {
-        if self.count == 0 || !season.is_some() {
+        if self.count == 0 || self.steps != season.steps {
             return None;
         }
-        let (number, within) = place(season, local_ms);
-        let per_slot = season.steps as f32 / slots(season.steps, SLOTS as u32) as f32;
+        let (number, within) = self.place(season, local_ms);
+        let per_slot = season.steps as f32 / self.slots as f32;
         if number < self.oldest || number + (means.len() as i64) <= self.newest {
             return None;
         }
@@ -76,6 +86,19 @@ impl SeasonRing {
         let high = (number + below as i64 + 1).max(self.oldest).min(self.newest);
         let (low, high) = (self.slot(means, low), self.slot(means, high));
         Some(low + (high - low) * (x - below))
+    }
+
+    /// Absolute slot of a local time, and its steps into that slot.
+    fn place(&self, season: Season, local_ms: i64) -> (i64, f32) {
+        let slots = i64::from(self.slots);
+        let steps = i64::from(season.steps);
+        let index = i64::from(season.index(local_ms));
+        let slot = index * slots / steps;
+        let number = season.number(local_ms).saturating_mul(slots).saturating_add(slot);
+        // Ends of time are clamped so that a season around them never overflows.
+        let number = number.clamp(i64::MIN / 2, i64::MAX / 2);
+        let within = index as f64 - slot as f64 * steps as f64 / slots as f64;
+        (number, within as f32)
     }
 
     fn slot(&self, means: &[f32], number: i64) -> f32 {
@@ -94,21 +117,6 @@ impl SeasonRing {
             *mean = by.value(*mean);
         }
     }
-}
-
-/// Absolute slot of a local time, and its steps into that slot.
-fn place(season: Season, local_ms: i64) -> (i64, f32) {
-    let slots = i64::from(slots(season.steps, SLOTS as u32));
-    let steps = i64::from(season.steps);
-    let index = i64::from(season.index(local_ms));
-    let slot = index * slots / steps;
-    let number = season.number(local_ms).saturating_mul(slots).saturating_add(slot);
-    // Ends of time are clamped so that a season around them never overflows.
-    let number = number.clamp(i64::MIN / 2, i64::MAX / 2);
-    (
-        number,
-        (index as f64 - slot as f64 * steps as f64 / slots as f64) as f32,
-    )
 }
 
 #[cfg(test)]

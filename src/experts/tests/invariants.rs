@@ -122,6 +122,38 @@ fn a_spike_is_forgotten_within_days() {
     );
 }
 
+/// Standing still says nothing about what comes after it: cutting errors at 12 of nothing would leave nothing.
+#[test]
+fn a_stream_that_stood_still_learns_its_scale_again() {
+    for still in [60, 3_000, 60_000] {
+        let calendar = Calendar::with_steps(HOUR_MS, 0, &[24, 168]);
+        let mut toy = Toy::new(ExpertSet::all(), calendar, &[1, 12]);
+        let mut scaler = Scaler::zeroed();
+        let (mut inside, mut judged) = (0u32, 0u32);
+        let mut previous: Option<[f64; 2]> = None;
+        for i in 0..still + 1_000 {
+            let moving = i >= still || (still > 100 && i < 100);
+            let value = if moving {
+                80.0 + noise(i) + noise(i * i)
+            } else {
+                0.0
+            };
+            if let (Some([low, high]), true) = (previous, i >= still + 200) {
+                judged += 1;
+                inside += u32::from(value >= low && value <= high);
+            }
+            scaler.observe(value);
+            if let Some(by) = scaler.rebase() {
+                toy.rebase(by);
+            }
+            let (out, _) = toy.step(Some(scaler.normalise(value)), |_| [-1.6, 0.0, 1.6]);
+            previous = Some([1, 3].map(|q| scaler.restore(out[0].quantiles[q])));
+        }
+        let share = f64::from(inside) / f64::from(judged);
+        assert!((0.7..0.92).contains(&share), "after {still} steps: {share}");
+    }
+}
+
 #[test]
 fn bands_cover_what_they_say() {
     let calendar = Calendar::with_steps(HOUR_MS, 0, &[24, 168]);
