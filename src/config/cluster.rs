@@ -268,13 +268,12 @@ fn timeouts(section: &Section<'_>, commit_ms: i64, client: &BTreeMap<String, Str
     if let (Some(Ok(session_ms)), Some(Ok(poll_ms))) = (
         milliseconds("session.timeout.ms"),
         milliseconds("max.poll.interval.ms"),
-    ) {
-        if session_ms > poll_ms {
-            let message = format!(
-                "`{session_ms}` is more than max.poll.interval.ms ({poll_ms}), the client refuses that: set it below"
-            );
-            reader.problem("kafka.client.session.timeout.ms", message, None);
-        }
+    ) && session_ms > poll_ms
+    {
+        let message = format!(
+            "`{session_ms}` is more than max.poll.interval.ms ({poll_ms}), the client refuses that: set it below"
+        );
+        reader.problem("kafka.client.session.timeout.ms", message, None);
     }
 }
 

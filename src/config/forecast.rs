@@ -61,7 +61,8 @@ pub(super) fn engine(
         )
     });
     let model = model(section.section(reader, "model"), reader);
-    (aggregate?, profile?);
+    aggregate?;
+    profile?;
     Some(engine::Config {
         interval: interval?,
         seasons: seasons?,

@@ -45,10 +45,11 @@ pub fn load(sources: &Sources) -> Result<Resolved, Errors> {
     match config {
         Some(config) if reader.problems.is_empty() => Ok(Resolved::new(config, tree)),
         _ => {
-            assert!(
-                !reader.problems.is_empty(),
-                "a value is missing, and nobody said which"
-            );
+            if reader.problems.is_empty() {
+                let message =
+                    "is incomplete, and no key was blamed: this is a bug, report it with your files";
+                reader.problem("configuration", message, None);
+            }
             Err(Errors(reader.problems))
         }
     }
@@ -112,10 +113,11 @@ fn file(path: &PathBuf) -> Result<Table, Problem> {
 /// `TIDECAST__SECTION__KEY`; below `kafka.client` `_` stands for the dots of a property.
 fn variable(name: &str, rest: &str, value: &str) -> Table {
     let mut path: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
-    if let [section, client, property] = path.as_mut_slice() {
-        if section == "kafka" && client == "client" {
-            *property = property.replace('_', ".");
-        }
+    if let [section, client, property] = path.as_mut_slice()
+        && section == "kafka"
+        && client == "client"
+    {
+        *property = property.replace('_', ".");
     }
     tree::at(&path, value.to_owned(), &Origin::Environment(name.to_owned()))
 }
