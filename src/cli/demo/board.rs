@@ -8,6 +8,9 @@ use super::score::{self, Score};
 /// Cells of the sparkline's past.
 pub(crate) const PAST_CELLS: usize = 48;
 
+/// Seconds for which an anomaly stays on show.
+const LINGER_S: f64 = 2.0;
+
 /// Something that came out of the daemon.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Event {
@@ -33,19 +36,22 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Means of the past cells up to the newest one, oldest first; `None` where nothing was read.
-    pub(crate) fn past(&self, count: usize) -> Vec<Option<f64>> {
+    /// Means over `merge` past cells each, up to the newest one, oldest first; `None` where nothing was read.
+    pub(crate) fn past(&self, count: usize, merge: usize) -> Vec<Option<f64>> {
         let Some(&(newest, ..)) = self.cells.back() else {
             return vec![None; count];
         };
-        let mut out = vec![None; count];
+        let mut sums = vec![(0.0, 0_u32); count];
         for &(cell, sum, n) in &self.cells {
-            let back = usize::try_from(newest - cell).unwrap_or(usize::MAX);
+            let back = usize::try_from(newest - cell).unwrap_or(usize::MAX) / merge.max(1);
             if back < count {
-                out[count - 1 - back] = Some(sum / f64::from(n));
+                let slot = &mut sums[count - 1 - back];
+                *slot = (slot.0 + sum, slot.1 + n);
             }
         }
-        out
+        sums.into_iter()
+            .map(|(sum, n)| (n > 0).then(|| sum / f64::from(n)))
+            .collect()
     }
 
     fn keep(&mut self, record: &Record, cell_ms: i64) {
@@ -71,6 +77,8 @@ pub(crate) struct Board {
     pub cell_ms: i64,
     /// Between readings, as configured; the records say it too.
     pub interval_ms: i64,
+    /// Event time for which an anomaly stays on show: at six hours a second nobody sees a flag of five minutes.
+    linger_ms: i64,
     /// Newest origin of any stream.
     pub time_ms: i64,
     pub forecasts: u64,
@@ -102,6 +110,7 @@ impl Board {
             index,
             cell_ms: (past_ms / cells).max(interval_ms).max(1),
             interval_ms,
+            linger_ms: 0,
             time_ms: i64::MIN,
             forecasts: 0,
             letters: BTreeMap::new(),
@@ -137,6 +146,12 @@ impl Board {
         stream.score.take(&record);
         stream.keep(&record, self.cell_ms);
         stream.record = Some(record);
+    }
+
+    /// Sets how long an anomaly stays on show, given how many event seconds pass per second.
+    #[allow(clippy::cast_possible_truncation, reason = "saturates")]
+    pub(crate) fn linger(&mut self, speed: f64) {
+        self.linger_ms = (speed * LINGER_S * 1000.0) as i64;
     }
 
     /// One line per horizon over all streams.
@@ -175,8 +190,12 @@ impl Board {
         if silent_ms > 3 * interval.max(1) {
             return Mark::Silent(silent_ms);
         }
-        if record.anomaly.is_some_and(|anomaly| anomaly.flag) {
-            return Mark::Anomaly;
+        if let Some(since_ms) = stream
+            .anomaly_ms
+            .map(|time_ms| self.time_ms - time_ms)
+            .filter(|ms| *ms <= self.linger_ms)
+        {
+            return Mark::Anomaly(since_ms);
         }
         if !record.ready {
             return if record.status == "stale" {
@@ -197,8 +216,8 @@ pub(crate) enum Mark {
     /// Steps until it is in service, where known.
     Warming(Option<u32>),
     Fine,
-    /// The newest reading is out of line with what was expected.
-    Anomaly,
+    /// A reading was out of line with what was expected, so many milliseconds ago.
+    Anomaly(i64),
     /// No reading for so many milliseconds.
     Silent(i64),
     /// A long gap just ended.
@@ -257,7 +276,7 @@ pub(crate) mod tests {
         assert_eq!((board.forecasts, board.ready(), board.model_version), (61, 2, 7));
         assert_eq!(board.letters["missing"], 1);
         let marks: Vec<_> = board.streams.iter().map(|stream| board.mark(stream)).collect();
-        assert_eq!(marks, [Mark::Fine, Mark::Anomaly, Mark::Waiting]);
+        assert_eq!(marks, [Mark::Fine, Mark::Anomaly(0), Mark::Waiting]);
         assert_eq!(board.leaders().len(), 2);
     }
 
@@ -271,16 +290,28 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn board_keeps_an_anomaly_on_show_for_a_while() {
+        let mut board = board();
+        let mut later = board.streams[1].record.clone().unwrap();
+        later.origin_ms += 3_600_000;
+        later.anomaly = None;
+        board.take(Event::Forecast(Box::new(later)));
+        assert_eq!(board.mark(&board.streams[1]), Mark::Fine);
+        board.linger(21_600.0);
+        assert_eq!(board.mark(&board.streams[1]), Mark::Anomaly(3_600_000));
+    }
+
+    #[test]
     fn board_past_is_bounded_and_keeps_gaps() {
         let mut board = board();
         assert_eq!(
-            board.streams[0].past(PAST_CELLS).iter().flatten().count(),
+            board.streams[0].past(PAST_CELLS, 1).iter().flatten().count(),
             PAST_CELLS
         );
         let mut later = board.streams[0].record.clone().unwrap();
         later.origin_ms += 3 * 3_600_000;
         board.take(Event::Forecast(Box::new(later)));
-        let past = board.streams[0].past(6);
+        let past = board.streams[0].past(6, 1);
         assert_eq!(
             past.iter().map(Option::is_some).collect::<Vec<_>>(),
             [true, true, true, false, false, true]

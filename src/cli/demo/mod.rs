@@ -40,8 +40,8 @@ use pump::{Pace, Progress, Pump};
 use reading::Readings;
 use setup::{Plan, Stage};
 use show::Show;
+pub(crate) use table::BadTable;
 use table::Table;
-pub use table::{BadTable, Problem};
 
 const DAY_MS: i64 = 86_400_000;
 /// Between readings of the simulated plant: with a day's cycle of 288 steps a newcomer sees days pass in seconds.
@@ -60,7 +60,7 @@ const QUEUE: usize = 64;
 /// Watch forecasts being made: a broker, a simulated plant and the daemon in one process.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
-pub struct Args {
+pub(crate) struct Args {
     /// End after so many seconds (without: when q or Ctrl-C is pressed, or the file has ended)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     seconds: Option<u64>,
@@ -112,6 +112,8 @@ struct Feed {
     readings: Box<dyn Readings>,
     names: Vec<String>,
     what: String,
+    /// What to watch for.
+    hint: Option<&'static str>,
     interval_ms: i64,
     pace: Pace,
     plan: Plan,
@@ -121,7 +123,7 @@ struct Feed {
 ///
 /// # Errors
 /// A [`BadTable`] (exit code 65), a refused `--set`, a cluster that is away, or why the daemon ended.
-pub fn run(args: &Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let live = !args.plain && std::io::stdout().is_terminal();
     let notes = log::start(live);
     let mut feed = feed(args)?;
@@ -131,6 +133,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let show = Show {
         board: Board::new(&feed.names, feed.interval_ms, past_ms(feed.interval_ms)),
         what: feed.what,
+        hint: feed.hint,
         seconds: args.seconds,
         stage: &stage,
         progress: &progress,
@@ -232,6 +235,7 @@ fn feed(args: &Args) -> anyhow::Result<Feed> {
             Ok(Feed {
                 names: table.names().to_vec(),
                 what,
+                hint: None,
                 interval_ms,
                 pace: Pace {
                     speed,
@@ -274,6 +278,7 @@ fn plant(args: &Args, plan: Plan) -> Feed {
             "a simulated plant with {} sensors, one reading each every 5 min",
             args.streams
         ),
+        hint: Some(plant::faults::HINT),
         interval_ms: PLANT_INTERVAL_MS,
         pace: Pace {
             speed,

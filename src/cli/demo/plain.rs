@@ -9,16 +9,17 @@ use super::{clock, text};
 /// Streams of a block at most: a log is read from top to bottom.
 const STREAMS_SHOWN: usize = 12;
 
+/// How to read the two scores.
+pub(crate) const LEGEND: &str = "in band: share of readings that fell inside the band (80 % is right) · skill: by how much \
+     the error is smaller than that of \"nothing changes\"";
+
 /// What this is, once, at the start.
 pub(crate) fn opening(status: &Status) -> String {
     let mut out = format!("tidecast demo: {}\n", status.what);
     for line in &status.place {
         let _ = writeln!(out, "  {line}"); // a string takes everything
     }
-    out.push_str(
-        "  in band: share of readings that came inside the 80 % band; skill: how much smaller the error is than that of \
-         \"nothing changes\"\n",
-    );
+    let _ = writeln!(out, "  {LEGEND}");
     out
 }
 

@@ -3,12 +3,12 @@
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style, Stylize as _};
-use ratatui::text::{Line, Span, Text};
-use ratatui::widgets::{Cell, Paragraph, Row, Table, Wrap};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Cell, Paragraph, Row, Table};
 
 use super::board::{Board, Mark, PAST_CELLS, Stream};
 use super::status::Status;
-use super::{clock, text};
+use super::{clock, plain, text};
 
 const DIM: Style = Style::new().fg(Color::DarkGray);
 const HEAD: Style = Style::new().add_modifier(Modifier::BOLD);
@@ -16,100 +16,137 @@ const NEXT: Color = Color::Cyan;
 
 /// Draws everything; `scroll` is the first stream on show.
 pub(crate) fn draw(frame: &mut Frame<'_>, board: &Board, status: &Status, scroll: usize) {
+    let head = header(board, status, frame.area().width);
+    let foot = footer(board, status, frame.area().width);
+    let height = |lines: &[Line<'_>]| Constraint::Length(u16::try_from(lines.len()).unwrap_or(9));
     let rows = Layout::vertical([
-        Constraint::Length(4),
+        height(&head),
         Constraint::Min(3),
         Constraint::Length(1),
-        Constraint::Length(4),
+        height(&foot),
     ]);
     let [top, middle, gap, bottom] = rows.areas(frame.area());
-    frame.render_widget(header(board, status), top);
+    frame.render_widget(Paragraph::new(head), top);
     streams(frame, middle, board, scroll);
     frame.render_widget(hint(board, middle, scroll), gap);
-    frame.render_widget(footer(board, status), bottom);
+    frame.render_widget(Paragraph::new(foot), bottom);
 }
 
-fn header(board: &Board, status: &Status) -> Paragraph<'static> {
+/// What this is, where it runs, and how to read it. Lines break where the terminal is narrow.
+fn header(board: &Board, status: &Status, width: u16) -> Vec<Line<'static>> {
     let time = if board.time_ms == i64::MIN {
         String::new()
     } else {
         clock::minute(board.time_ms)
     };
-    let first = Line::from(vec![
-        Span::styled(
-            " tidecast ",
-            Style::new()
-                .fg(Color::Black)
-                .bg(NEXT)
-                .add_modifier(Modifier::BOLD),
-        ),
-        Span::raw(format!(" {}   ", status.what)),
+    let title = Style::new()
+        .fg(Color::Black)
+        .bg(NEXT)
+        .add_modifier(Modifier::BOLD);
+    let mut lines = vec![Line::from(vec![
+        Span::styled(" tidecast demo ", title),
+        Span::raw(format!("  {}", status.what)),
+    ])];
+    lines.push(Line::from(vec![
+        Span::raw(" "),
         Span::styled(time, HEAD),
-        Span::styled(format!("  {}", status.pace()), DIM),
-    ]);
-    let second = Line::styled(
-        " Each row is one sensor: its reading now, the forecast with its 80 % band, and how right the forecasts were so far.",
-        Style::new(),
-    );
-    let third = Line::styled(
-        " in band: share of readings that came inside the band (80 % is right).  skill: how much smaller the error is than \
-         that of \"nothing changes\".",
-        DIM,
-    );
-    Paragraph::new(vec![first, second, third])
+        Span::raw(format!("  {}", status.pace())),
+    ]));
+    for text in &status.place {
+        lines.extend(
+            broken(text, width)
+                .into_iter()
+                .map(|line| Line::styled(line, DIM)),
+        );
+    }
+    lines.push(Line::default());
+    for text in [
+        "Each row is one sensor: its reading now, the forecast with its 80 % band, and how right its forecasts were so far.",
+        plain::LEGEND,
+    ] {
+        lines.extend(broken(text, width).into_iter().map(Line::raw));
+    }
+    lines.push(Line::default());
+    lines
 }
 
-/// Columns that fit, in order.
+/// Breaks a sentence into lines of at most `width`, with a space before each.
+fn broken(text: &str, width: u16) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is always a line");
+        if line.chars().count() + word.chars().count() + 1 > usize::from(width) && !line.is_empty() {
+            lines.push(format!(" {word}"));
+        } else {
+            line.push(' ');
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
+/// Columns that fit, in order of what a reader misses most.
 struct Columns {
     name: u16,
     next: bool,
-    /// Cells of the sparkline: past, and forecast.
+    /// Cells of the sparkline: past, and forecast; none where it does not fit.
     past: usize,
     ahead: usize,
+    /// Cells of the board that one cell of the picture stands for.
+    merge: usize,
     leader: bool,
     far: u16,
 }
 
+/// A sparkline of fewer cells shows nothing.
+const CELLS_MIN: u16 = 14;
+
 impl Columns {
     fn fit(width: u16, board: &Board) -> Self {
-        let longest = board
-            .streams
-            .iter()
-            .take(200)
-            .map(|stream| stream.name.chars().count())
-            .max()
-            .unwrap_or(8);
-        let name = u16::try_from(longest.clamp(8, 24)).expect("clamped");
-        // now 8, band 17, in band 7, skill 6, state 11, and the spaces between
-        let fixed = name + 8 + 17 + 7 + 6 + 11 + 6;
-        let spare = width.saturating_sub(fixed);
-        let leader = spare >= 16 + 14;
-        let next = spare >= 16 + 14 + 10;
-        let far = if spare >= 16 + 14 + 10 + 9 { 26 } else { 17 };
-        let used = if leader { 14 } else { 0 } + if next { 10 } else { 0 } + if far == 26 { 9 } else { 0 };
-        let cells = usize::from(spare.saturating_sub(used)).saturating_sub(2);
-        let wanted = board
-            .streams
-            .iter()
-            .map(|stream| text::path(stream, board.cell_ms).len())
-            .max();
-        let ahead = wanted.unwrap_or(0).min(cells / 2);
-        let past = (cells - ahead).min(PAST_CELLS);
+        let names = board.streams.iter().take(200);
+        let longest = names.map(|stream| stream.name.chars().count()).max();
+        let name = u16::try_from(longest.unwrap_or(0).clamp(8, 24)).expect("clamped");
+        // reading 8, band 17, in band 7, skill 6, state 12, and the spaces between
+        let mut spare = width.saturating_sub(name + 8 + 17 + 7 + 6 + 12 + 5);
+        let mut take = |wanted: u16, left: u16| {
+            let fits = spare >= wanted + left;
+            spare -= if fits { wanted } else { 0 };
+            fits
+        };
+        let leader = take(15, CELLS_MIN);
+        let next = take(11, CELLS_MIN);
+        let far = if take(9, CELLS_MIN + 6) { 26 } else { 17 };
+        let cells = usize::from(if spare > CELLS_MIN { spare - 1 } else { 0 });
+        let (merge, past, ahead) = Self::sparkline(cells, board);
         Self {
             name,
             next,
             past,
             ahead,
+            merge,
             leader,
             far,
         }
+    }
+
+    /// The finest cells with which the whole past and the forecast fit: merge, past, ahead.
+    fn sparkline(cells: usize, board: &Board) -> (usize, usize, usize) {
+        let fits = |merge: usize| {
+            let ahead = board
+                .streams
+                .iter()
+                .map(|stream| text::path(stream, board.cell_ms * merge as i64).len());
+            let (past, ahead) = (PAST_CELLS / merge, ahead.max().unwrap_or(0));
+            (past + ahead <= cells).then_some((merge, past, ahead))
+        };
+        (1..=PAST_CELLS / 6).find_map(fits).unwrap_or((1, 0, 0))
     }
 }
 
 fn streams(frame: &mut Frame<'_>, area: Rect, board: &Board, scroll: usize) {
     let columns = Columns::fit(area.width, board);
     let shown = usize::from(area.height.saturating_sub(1));
-    let spark = u16::try_from(columns.past + columns.ahead + 1).unwrap_or(16);
+    let spark = u16::try_from((columns.past + columns.ahead).max(13)).unwrap_or(16);
     let mut widths = vec![Constraint::Length(columns.name), Constraint::Length(8)];
     let mut titles = vec!["sensor".to_owned(), right("now", 8)];
     let record = board.streams.iter().find_map(|stream| stream.record.as_ref());
@@ -128,14 +165,14 @@ fn streams(frame: &mut Frame<'_>, area: Rect, board: &Board, scroll: usize) {
     ));
     if columns.past > 0 {
         widths.push(Constraint::Length(spark));
-        let past_ms = board.cell_ms * i64::try_from(columns.past).unwrap_or(0);
+        let past_ms = board.cell_ms * (columns.past * columns.merge) as i64;
         titles.push(format!("last {}, next", clock::span(past_ms)));
     }
     if columns.leader {
         widths.push(Constraint::Length(14));
         titles.push("led by".to_owned());
     }
-    widths.extend([Constraint::Length(7), Constraint::Length(6), Constraint::Min(11)]);
+    widths.extend([Constraint::Length(7), Constraint::Length(6), Constraint::Min(12)]);
     titles.extend([right("in band", 7), right("skill", 6), "state".to_owned()]);
     let rows: Vec<Row<'_>> = board
         .streams
@@ -158,7 +195,7 @@ fn row<'a>(board: &Board, stream: &'a Stream, columns: &Columns) -> Row<'a> {
     let mark = board.mark(stream);
     let Some(record) = &stream.record else {
         let blanks =
-            5 + usize::from(columns.next) + usize::from(columns.leader) + usize::from(columns.past > 0);
+            4 + usize::from(columns.next) + usize::from(columns.leader) + usize::from(columns.past > 0);
         let mut cells = vec![Cell::from(stream.name.as_str())];
         cells.extend((0..blanks).map(|_| Cell::from("")));
         cells.push(Cell::from(text::mark(mark)));
@@ -180,7 +217,11 @@ fn row<'a>(board: &Board, stream: &'a Stream, columns: &Columns) -> Row<'a> {
     };
     cells.push(Cell::from(right(&band, columns.far.into())).fg(NEXT));
     if columns.past > 0 {
-        let (past, next) = text::sparkline(&stream.past(columns.past), &text::path(stream, board.cell_ms));
+        let cell_ms = board.cell_ms * columns.merge as i64;
+        let (past, next) = text::sparkline(
+            &stream.past(columns.past, columns.merge),
+            &text::path(stream, cell_ms),
+        );
         cells.push(Cell::from(Line::from(vec![
             Span::raw(past),
             Span::styled(next, Style::new().fg(NEXT)),
@@ -205,7 +246,7 @@ fn row<'a>(board: &Board, stream: &'a Stream, columns: &Columns) -> Row<'a> {
 
 fn state(stream: &Stream, mark: Mark) -> Line<'static> {
     let style = match mark {
-        Mark::Anomaly => Style::new()
+        Mark::Anomaly(_) => Style::new()
             .fg(Color::White)
             .bg(Color::Red)
             .add_modifier(Modifier::BOLD),
@@ -214,7 +255,7 @@ fn state(stream: &Stream, mark: Mark) -> Line<'static> {
     };
     match mark {
         Mark::Fine if stream.anomalies > 0 => {
-            Line::styled(format!("{} odd", text::count(stream.anomalies)), DIM)
+            Line::styled(format!("ok ({} odd)", text::count(stream.anomalies)), DIM)
         }
         Mark::Fine => Line::styled("ok", Style::new().fg(Color::Green)),
         _ => Line::styled(text::mark(mark), style),
@@ -250,17 +291,22 @@ fn hint(board: &Board, area: Rect, scroll: usize) -> Paragraph<'static> {
     Paragraph::new(Line::styled(format!(" q: quit{more}"), DIM))
 }
 
-fn footer(board: &Board, status: &Status) -> Paragraph<'static> {
-    let lines: Vec<Line<'static>> = status
-        .lines(board)
-        .into_iter()
-        .map(|line| Line::raw(format!(" {line}")))
+fn footer(board: &Board, status: &Status, width: u16) -> Vec<Line<'static>> {
+    let lines = status.lines(board);
+    let mut out: Vec<Line<'static>> = lines
+        .iter()
+        .flat_map(|text| broken(text, width))
+        .map(Line::raw)
         .collect();
-    let note = status
-        .note
-        .as_ref()
-        .map(|note| Line::styled(format!(" {note}"), Style::new().fg(Color::Yellow)));
-    Paragraph::new(Text::from_iter(lines.into_iter().chain(note))).wrap(Wrap { trim: false })
+    if let Some(note) = &status.note {
+        out.extend(
+            broken(note, width)
+                .into_iter()
+                .take(2)
+                .map(|line| Line::styled(line, Style::new().fg(Color::Yellow))),
+        );
+    }
+    out
 }
 
 #[cfg(test)]
@@ -310,6 +356,12 @@ mod tests {
         let row = shown.lines().find(|line| line.contains("pump-1/flow")).unwrap();
         assert!(row.contains('…') && row.contains('%'), "{shown}");
         assert!(shown.contains("in band") && shown.contains("skill"), "{shown}");
+    }
+
+    #[test]
+    fn screen_breaks_sentences_between_words() {
+        assert_eq!(broken("one two three", 9), [" one two", " three"]);
+        assert_eq!(broken("incomprehensible", 5), [" incomprehensible"]);
     }
 
     #[test]

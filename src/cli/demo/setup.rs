@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::clock;
 use crate::config::{self, Sources};
-use crate::daemon::{self, SignalsBy, Stop};
+use crate::daemon::{self, Stop};
 use crate::kafka::admin::{self, Wanted};
 use crate::kafka::embedded::{self, EmbeddedBroker};
 
@@ -167,7 +167,7 @@ fn start_daemon(
     let http = listener.local_addr().context("the daemon's HTTP address")?;
     let thread = Builder::new()
         .name("daemon".to_owned())
-        .spawn(move || daemon::run(&config, listener, &stop, SignalsBy::Caller))
+        .spawn(move || daemon::run(config, listener, stop))
         .context("no thread for the daemon")?;
     Ok((http, thread))
 }

@@ -29,6 +29,8 @@ const LAST_WAIT: Duration = Duration::from_secs(15);
 pub(crate) struct Show<'a> {
     pub board: Board,
     pub what: String,
+    /// What to watch for.
+    pub hint: Option<&'static str>,
     /// End after so long.
     pub seconds: Option<u64>,
     pub stage: &'a Stage,
@@ -80,7 +82,12 @@ impl Show<'_> {
         } else {
             self.plain(&mut looks, events)
         };
-        result?;
+        if let Err(error) = result {
+            let closed = error
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+            return if closed { Ok(()) } else { Err(error) }; // `tidecast demo | head`: nobody reads on
+        }
         while let Ok(batch) = events.try_recv() {
             batch.into_iter().for_each(|event| self.board.take(event));
         }
@@ -108,6 +115,7 @@ impl Show<'_> {
             let frame_end = clock::now() + FRAME;
             self.take_until(events, frame_end.min(clock::now() + FRAME / 2));
             let status = self.status(looks);
+            self.board.linger(status.speed);
             looks.scroll = looks.scroll.min(self.board.streams.len().saturating_sub(1));
             terminal.draw(|frame| screen::draw(frame, &self.board, &status, looks.scroll))?;
             let left = frame_end.saturating_duration_since(clock::now());
@@ -130,6 +138,7 @@ impl Show<'_> {
             let slice = clock::now() + FRAME;
             self.take_until(events, slice.min(next));
             let status = self.status(looks);
+            self.board.linger(status.speed);
             if self.ending(looks) {
                 return Ok(());
             }
@@ -197,7 +206,12 @@ impl Show<'_> {
         let time_ms = progress.time_ms.load(Ordering::Acquire);
         Status {
             what: self.what.clone(),
-            place: self.stage.place.clone(),
+            place: self
+                .hint
+                .into_iter()
+                .map(str::to_owned)
+                .chain(self.stage.place.iter().cloned())
+                .collect(),
             elapsed,
             fed,
             written_off: progress.written_off.load(Ordering::Acquire),

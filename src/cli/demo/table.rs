@@ -32,7 +32,7 @@ const TIME_NAMES: [&str; 4] = ["time", "timestamp", "date", "datetime"];
 
 /// What is wrong with one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// From 1, the header's.
     pub line: u64,
     /// Name of the column, where it is about one.
@@ -43,7 +43,7 @@ pub struct Problem {
 
 /// A file that cannot be fed. Displays as one line per problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadTable {
+pub(crate) struct BadTable {
     /// As named on the command line.
     pub file: String,
     /// The first ones.

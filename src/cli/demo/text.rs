@@ -100,7 +100,7 @@ pub(crate) fn mark(mark: Mark) -> String {
         Mark::Warming(None | Some(0)) => "warming up".to_owned(),
         Mark::Warming(Some(steps)) => format!("ready in {steps}"),
         Mark::Fine => String::new(),
-        Mark::Anomaly => "ANOMALY".to_owned(),
+        Mark::Anomaly(_) => "ANOMALY".to_owned(),
         Mark::Silent(ms) => format!("silent {}", clock::span(ms)),
         Mark::Stale => "after a gap".to_owned(),
     }

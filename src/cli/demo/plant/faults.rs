@@ -2,14 +2,18 @@
 //!
 //! | sensor | what happens |
 //! |---|---|
-//! | tank-2/level | silent for five hours of day 0 and 3, nulls for one hour before it comes back |
+//! | tank-2/level | silent for eight hours of day 0 and 3, nulls for one hour before it comes back |
 //! | compressor/temperature | drifts upwards by 3.5 degrees a day, re-calibrated after six days |
-//! | pump-2/vibration | stuck for ten hours of day 1, then nonsense for four, then replaced |
+//! | pump-2/vibration | stuck for eight hours of day 1, then nonsense for eight, then replaced |
 
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 
 use super::{DAY_MS, HOUR_MS, uniform};
+
+/// For whoever watches.
+pub(crate) const HINT: &str = "watch three sick sensors: tank-2/level drops out, compressor/temperature drifts, \
+     pump-2/vibration sticks and then talks nonsense";
 
 pub(crate) const DROPS_OUT: usize = 5;
 pub(crate) const DRIFTS: usize = 8;
@@ -49,11 +53,11 @@ impl Faults {
         let planned = since_ms % PLAN_MS;
         let (day, hour) = (planned / DAY_MS, planned % DAY_MS / HOUR_MS);
         match (sensor, day, hour) {
-            (DROPS_OUT, 0 | 3, 9..=13) => Read::Silent,
+            (DROPS_OUT, 0 | 3, 6..=13) => Read::Silent,
             (DROPS_OUT, 0 | 3, 14) => Read::Null,
             (DRIFTS, ..) => Read::Value(value + 3.5 * planned as f64 / DAY_MS as f64),
-            (FAILS, 1, 6..=15) => Read::Value(*self.stuck_at.get_or_insert(value)),
-            (FAILS, 1, 16..=19) => {
+            (FAILS, 1, 4..=11) => Read::Value(*self.stuck_at.get_or_insert(value)),
+            (FAILS, 1, 12..=19) => {
                 self.stuck_at = None;
                 Read::Value(40.0 * uniform(&mut self.random) - 10.0)
             }
