@@ -23,6 +23,7 @@ const VALUE_MAX: f32 = 1e30;
 pub(crate) struct Publish<'a> {
     pub(crate) outputs: &'a mut Outputs,
     pub(crate) tape: &'a mut TapeBuffer,
+    pub(crate) stats: &'a mut PartitionStats,
     pub(crate) version: ModelVersion,
 }
 
@@ -32,7 +33,6 @@ pub(crate) fn complete(
     publish: &mut Publish<'_>,
     job: &Job,
     row: &mut Row<'_>,
-    stats: &mut PartitionStats,
     results: &mut RowResults<'_>,
 ) -> Verdict {
     let setup = context.setup;
@@ -47,7 +47,7 @@ pub(crate) fn complete(
     row.hidden.copy_from_slice(results.state);
     let ready = results.work.step >= context.grid.ready_steps;
     if ready && let Some(network) = setup.experts().index_of(Expert::Network) {
-        stats.note_network(f64::from(row.served_mix[network]));
+        publish.stats.note_network(f64::from(row.served_mix[network]));
     }
     if job.masked > 0 {
         return Verdict::Open;
@@ -56,7 +56,7 @@ pub(crate) fn complete(
         return Verdict::Missing;
     }
     let known = context.grid.calendar.interval_ms > 0;
-    if !(ready && known) && !setup.config.publish_warming {
+    if !(setup.config.publish_warming || (ready && known)) {
         return Verdict::Muted;
     }
     let status = status(context.grid, results.work.step, job.stale);

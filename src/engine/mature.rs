@@ -15,11 +15,16 @@ const LAPLACE_SPREAD: f32 = 3.218_876 / 2.56;
 /// Half a day where there is no season, in steps.
 const HALF_DAY: u32 = 12;
 
-/// A matured one-step forecast, before anything learnt from it.
+/// A forecast whose target was just observed.
 #[derive(Clone, Copy, Debug)]
-struct OneStep {
-    /// Two-sided tail probability.
-    p: f32,
+struct Matured {
+    /// Index of the scored horizon.
+    k: usize,
+    issued: Issued,
+    /// What last value said.
+    naive: f32,
+    /// The truth.
+    y: f32,
 }
 
 /// Matures what is due at this step; a missing value matures nothing, but its places are free again.
@@ -48,17 +53,26 @@ pub(crate) fn mature(
         if setup.anomaly_horizons.contains(&k) {
             surprises += anomaly::surprise(&issued, y);
         }
-        // The naive forecast is last value's, the first of the set.
-        let naive = forecasts[0];
-        let mut mixes = (&mut *row.classical_mix, &mut *row.served_mix);
-        learn_weights(context, &mut mixes, (k, &issued, forecasts), y);
-        let one_step = score(context, row, work, (k, &issued, naive), y, stats);
+        // Last value is the first expert of every set.
+        let matured = Matured {
+            k,
+            issued,
+            naive: forecasts[0],
+            y,
+        };
+        learn_weights(
+            context,
+            (&mut *row.classical_mix, &mut *row.served_mix),
+            &matured,
+            forecasts,
+        );
+        let p = score(context, row, work, &matured, stats);
         if k == 0 {
-            first = Some(one_step);
+            first = Some(p);
         }
-        learn_spread(context, row, work, (k, &issued), y);
+        learn_spread(context, row, work, &matured);
     }
-    if let Some(OneStep { p }) = first {
+    if let Some(p) = first {
         let half_day = if context.grid.season() > 1 {
             context.grid.season() / 2
         } else {
@@ -74,12 +88,12 @@ pub(crate) fn mature(
     }
 }
 
-/// Both mixtures learn.
+/// Both mixtures learn; `forecasts` (E).
 fn learn_weights(
     context: &Context<'_>,
-    (classical, served): &mut (&mut [f32], &mut [f32]),
-    (k, issued, forecasts): (usize, &Issued, &[f32]),
-    y: f32,
+    (classical, served): (&mut [f32], &mut [f32]),
+    &Matured { k, issued, y, .. }: &Matured,
+    forecasts: &[f32],
 ) {
     let set = context.setup.experts();
     let rates = &context.grid.horizons[k].mixture;
@@ -102,15 +116,14 @@ fn learn_weights(
     );
 }
 
-/// Coverage and skill, before the tracked quantiles learn; then they do.
+/// Coverage and skill, before the tracked quantiles learn; then they do. Gives the two-sided tail probability.
 fn score(
     context: &Context<'_>,
     row: &mut Row<'_>,
     work: &Work,
-    (k, issued, naive): (usize, &Issued, f32),
-    y: f32,
+    &Matured { k, issued, naive, y }: &Matured,
     stats: &mut PartitionStats,
-) -> OneStep {
+) -> f32 {
     let setup = context.setup;
     let levels = &setup.layout.dims.levels;
     let tracked = &mut row.tracked[k * levels.len()..(k + 1) * levels.len()];
@@ -160,7 +173,7 @@ fn score(
             matured,
         );
     }
-    OneStep { p }
+    p
 }
 
 /// Shares, scales and slot spreads learn.
@@ -168,8 +181,7 @@ fn learn_spread(
     context: &Context<'_>,
     row: &mut Row<'_>,
     work: &Work,
-    (k, issued): (usize, &Issued),
-    y: f32,
+    &Matured { k, issued, y, .. }: &Matured,
 ) {
     let rules = &context.grid.horizons[k];
     for i in 0..SHARES {

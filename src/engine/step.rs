@@ -88,10 +88,6 @@ impl Engine {
     }
 
     /// Appends to the partition's batch. Never fails: what cannot be stepped has its outcome all the same.
-    #[expect(
-        clippy::unused_self,
-        reason = "admission belongs to the engine's protocol: admit, admit, step"
-    )]
     pub fn admit(&mut self, state: &mut PartitionState, observation: Observation<'_>) {
         state.admit(&observation);
     }
@@ -216,11 +212,12 @@ impl Engine {
             let mut publish = Publish {
                 outputs: &mut self.outputs,
                 tape: &mut self.tape,
+                stats: &mut state.stats,
                 version,
             };
             let mut row = setup.layout.row(state.slab.row_mut(job.slot as usize));
             let results = &mut self.wave.results(number);
-            let verdict = complete(&context, &mut publish, &job, &mut row, &mut state.stats, results);
+            let verdict = complete(&context, &mut publish, &job, &mut row, results);
             if job.masked == 0 {
                 state.batch.verdicts[job.entry as usize] = verdict;
             }

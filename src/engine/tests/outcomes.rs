@@ -137,7 +137,7 @@ fn tape_takes_rows_as_they_were_served_and_chains_their_states() {
         "a stream begins with an empty state"
     );
     let mut scratch = crate::nn::Scratch::new(model.network.shape(), 1);
-    for row in 0..100 {
+    for (row, &value) in values.iter().enumerate() {
         assert_eq!(
             chunk.state[row * dims.state..(row + 1) * dims.state],
             state,
@@ -149,7 +149,7 @@ fn tape_takes_rows_as_they_were_served_and_chains_their_states() {
             &mut state,
             &mut scratch,
         );
-        assert_eq!((chunk.step[row], chunk.observed[row]), (row as i64, values[row]));
+        assert_eq!((chunk.step[row], chunk.observed[row]), (row as i64, value));
         assert_eq!(chunk.in_service[row], row >= 48);
         assert!(
             chunk.unit[row * dims.horizons..(row + 1) * dims.horizons]
