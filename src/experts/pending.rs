@@ -31,7 +31,8 @@ pub struct Sampling {
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Issued {
-    /// 1 while in flight; set and cleared here, [`Issued::fill`] keeps it (free).
+    /// Which origin is in flight, 0 = none: its step modulo 2^20, + 1. Set and cleared here, [`Issued::fill`] keeps it
+    /// (free). A slot left behind by another stride or a jump of the grid is thereby never taken for another origin's.
     pub open: f32,
     /// m1: the classical centre (value-like).
     pub classical: f32,
@@ -110,7 +111,8 @@ const fn common_divisor(mut a: u32, mut b: u32) -> u32 {
 }
 
 impl Sampling {
-    /// For a scored horizon and a season; `phase` is a hash of the stream. Where the season changes, call [`clear`].
+    /// For a scored horizon and a season; `phase` is a hash of the stream. Where the season changes, what is in flight of
+    /// another stride is dropped as it is met.
     #[must_use]
     pub const fn new(horizon: u32, season_steps: u32, phase: u64) -> Self {
         let stride = stride_of(horizon, season_steps);
@@ -139,6 +141,11 @@ impl Sampling {
     }
 }
 
+/// Names an origin: exact in f32, never 0.
+fn mark(origin: u64) -> f32 {
+    (origin % (1 << 20) + 1) as f32
+}
+
 /// Keeps a forecast issued at `step`, where that is an origin: the entry to fill, with its experts' forecasts (E).
 pub fn open<'a>(
     slots: &'a mut [f32],
@@ -151,7 +158,7 @@ pub fn open<'a>(
     }
     let (issued, forecasts) = sampling.slot(slots, step, experts);
     *issued = Issued::zeroed();
-    issued.open = 1.0;
+    issued.open = mark(step);
     Some((issued, forecasts))
 }
 
@@ -168,11 +175,9 @@ pub fn due<'a>(
         return None;
     }
     let (issued, forecasts) = sampling.slot(slots, origin, experts);
-    if issued.open == 0.0 {
-        return None;
-    }
+    let is_due = issued.open == mark(origin);
     issued.open = 0.0;
-    Some((issued, forecasts))
+    is_due.then_some((issued, forecasts))
 }
 
 /// Drops all in flight: the grid made a long jump or restarted, or the season changed.
@@ -237,6 +242,26 @@ mod tests {
             }
             assert!(opened.len() <= entries(horizon));
         }
+    }
+
+    /// The season becomes known while forecasts are in flight: those of the old stride that do not fall on the new one
+    /// are dropped, and none is judged as another step's.
+    #[test]
+    fn a_change_of_stride_never_matures_another_origin() {
+        let (before, after) = (Sampling::new(96, 0, 11), Sampling::new(96, 24, 11));
+        let mut slots = vec![0.0; len(96, 1)];
+        let mut matured = 0;
+        for step in 0..1_000u64 {
+            let sampling = if step < 50 { &before } else { &after };
+            if let Some((issued, _)) = due(&mut slots, sampling, step, 1) {
+                assert_eq!(issued.served, (step - 96) as f32);
+                matured += 1;
+            }
+            if let Some((issued, _)) = open(&mut slots, sampling, step, 1) {
+                issued.served = step as f32;
+            }
+        }
+        assert!(matured > 120, "{matured}");
     }
 
     #[test]
