@@ -1,3 +1,5 @@
 //! Command line of tidecast; everything lives in the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    tidecast::cli::main()
+}

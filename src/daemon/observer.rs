@@ -1,0 +1,353 @@
+//! A worker's observer: counters to the metrics, the rest to the board, once per turn.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use prometheus_client::metrics::histogram::Histogram;
+
+use crate::daemon::board::{PipelineBoard, lock};
+use crate::daemon::clock::Clock;
+use crate::daemon::transitions;
+use crate::series::observation::Partition;
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::{Counter, Labels, Total};
+use crate::worker::ports::{Activity, Observer, PartitionId};
+use crate::worker::report::{Outcomes, PartitionPhase, PartitionReport, TurnReport};
+
+/// The board is rewritten at least this often apart, unless something other than numbers changed.
+const BOARD_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Handles of one pipeline's counters. Cloned handles count together.
+#[derive(Debug)]
+struct Counters {
+    records: Counter,
+    replayed: Counter,
+    received_bytes: Counter,
+    published_bytes: Counter,
+    outcomes: [Counter; 7],
+    anomalies: Counter,
+    // The worker keeps these as totals.
+    tape_rows_dropped: Total,
+    models_missing: Total,
+    restarts: Total,
+    turn_seconds: Histogram,
+    commit_seconds: Histogram,
+    outcome_age_seconds: Histogram,
+}
+
+const OUTCOMES: [&str; 7] = [
+    "forecast",
+    "dead_letter",
+    "duplicate",
+    "late",
+    "missing",
+    "over_capacity",
+    "muted",
+];
+
+impl Counters {
+    fn new(metrics: &Metrics, pipeline: &str) -> Self {
+        let labels: Labels = vec![("pipeline", pipeline.to_owned())];
+        let counter = |name| metrics.counter(name, &labels);
+        let outcome = |outcome: &str| {
+            let labels = vec![("pipeline", pipeline.to_owned()), ("outcome", outcome.to_owned())];
+            metrics.counter("tidecast_observations_total", &labels)
+        };
+        Self {
+            records: counter("tidecast_records_total"),
+            replayed: counter("tidecast_records_replayed_total"),
+            received_bytes: counter("tidecast_received_bytes_total"),
+            published_bytes: counter("tidecast_published_bytes_total"),
+            outcomes: OUTCOMES.map(outcome),
+            anomalies: counter("tidecast_anomalies_total"),
+            tape_rows_dropped: Total::new(counter("tidecast_tape_rows_dropped_total")),
+            models_missing: Total::new(counter("tidecast_models_missing_total")),
+            restarts: Total::new(counter("tidecast_worker_restarts_total")),
+            turn_seconds: metrics.histogram("tidecast_turn_seconds", &labels),
+            commit_seconds: metrics.histogram("tidecast_commit_seconds", &labels),
+            outcome_age_seconds: metrics.histogram("tidecast_outcome_age_seconds", &labels),
+        }
+    }
+
+    fn count(&mut self, report: &TurnReport<'_>) {
+        add(&self.records, report.records);
+        add(&self.replayed, report.replayed);
+        add(&self.received_bytes, report.bytes);
+        add(&self.published_bytes, report.bytes_published);
+        for (counter, count) in self.outcomes.iter().zip(by_outcome(report.outcomes)) {
+            add(counter, count);
+        }
+        self.tape_rows_dropped.raise(as_f64(report.tape_rows_dropped));
+        self.models_missing.raise(as_f64(report.models_missing));
+        self.restarts.raise(as_f64(report.restarts));
+        self.turn_seconds.observe(report.took.as_secs_f64());
+        if let Some(commit) = report.commit {
+            self.commit_seconds.observe(commit.latency.as_secs_f64());
+            if commit.observations > 0 {
+                self.outcome_age_seconds.observe(commit.oldest.as_secs_f64());
+            }
+        }
+    }
+}
+
+/// In the order of [`OUTCOMES`].
+fn by_outcome(outcomes: &Outcomes) -> [u64; 7] {
+    [
+        outcomes.forecast,
+        outcomes.dead_letter.iter().map(|(_, count)| count).sum(),
+        outcomes.duplicate,
+        outcomes.late,
+        outcomes.missing,
+        outcomes.over_capacity,
+        outcomes.muted,
+    ]
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "a count beyond 2^53 is off by less than a part in 10^15"
+)]
+const fn as_f64(count: u64) -> f64 {
+    count as f64
+}
+
+fn add(counter: &Counter, count: u64) {
+    if count > 0 {
+        counter.inc_by(as_f64(count));
+    }
+}
+
+/// Observer of one worker; see [`Observer`].
+#[derive(Debug)]
+pub struct Watch {
+    pipeline: Arc<PipelineBoard>,
+    worker: usize,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    counters: Counters,
+    /// By partition: flagged observations of its state as last seen. Replay counts them again, so only a partition in
+    /// service adds to the counter.
+    anomalies: BTreeMap<PartitionId, u64>,
+    dead_letters: BTreeMap<&'static str, Counter>,
+    written: Duration,
+}
+
+impl Watch {
+    /// Observer of worker `worker` of `pipeline`.
+    #[must_use]
+    pub fn new(pipeline: Arc<PipelineBoard>, worker: usize, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        let counters = Counters::new(&metrics, &pipeline.name);
+        Self {
+            pipeline,
+            worker,
+            clock,
+            metrics,
+            counters,
+            anomalies: BTreeMap::new(),
+            dead_letters: BTreeMap::new(),
+            written: Duration::ZERO,
+        }
+    }
+
+    fn count_dead_letters(&mut self, outcomes: &Outcomes) {
+        for &(reason, count) in &outcomes.dead_letter {
+            let counter = self.dead_letters.entry(reason).or_insert_with(|| {
+                let labels = vec![
+                    ("pipeline", self.pipeline.name.clone()),
+                    ("reason", reason.to_owned()),
+                ];
+                self.metrics.counter("tidecast_dead_letters_total", &labels)
+            });
+            add(counter, count);
+        }
+    }
+
+    fn count_anomalies(&mut self, partitions: &[PartitionReport]) {
+        self.anomalies
+            .retain(|id, _| partitions.iter().any(|partition| partition.id == *id));
+        for partition in partitions {
+            let now = partition.stats.anomalies;
+            let before = self.anomalies.insert(partition.id, now).unwrap_or(now);
+            if partition.phase == PartitionPhase::Running {
+                add(&self.counters.anomalies, now.saturating_sub(before));
+            }
+        }
+    }
+
+    fn write_board(&mut self, report: &TurnReport<'_>, now: Duration) {
+        let lag = report
+            .partitions
+            .iter()
+            .filter_map(PartitionReport::lag)
+            .max()
+            .unwrap_or(0);
+        let first = PartitionId {
+            topic: 0,
+            partition: Partition(0),
+        };
+        let owns_first = report.partitions.iter().any(|partition| partition.id == first);
+        self.pipeline.set_share(self.worker, owns_first, lag);
+        let mut view = lock(&self.pipeline.workers[self.worker].view);
+        view.turns += 1;
+        let begins = view.partitions.is_empty() != report.partitions.is_empty();
+        let calms = view.trouble.is_some() && report.trouble.is_none();
+        if begins || calms {
+            view.calm_since = now;
+        }
+        if view.trouble.as_deref() != report.trouble {
+            transitions::log_trouble(
+                &self.pipeline.name,
+                self.worker,
+                view.trouble.as_deref(),
+                report.trouble,
+            );
+            view.trouble = report.trouble.map(str::to_owned);
+        }
+        if begins || now.saturating_sub(self.written) >= BOARD_INTERVAL {
+            transitions::log(&self.pipeline, self.worker, &view.partitions, report.partitions);
+            view.partitions.clear();
+            view.partitions.extend_from_slice(report.partitions);
+            self.written = now;
+        }
+    }
+}
+
+impl Observer for Watch {
+    fn activity(&mut self, activity: Activity) {
+        self.pipeline.workers[self.worker].sign(activity, self.clock.elapsed());
+    }
+
+    fn turn(&mut self, report: &TurnReport<'_>) {
+        let now = self.clock.elapsed();
+        self.counters.count(report);
+        self.count_dead_letters(report.outcomes);
+        self.count_anomalies(report.partitions);
+        self.pipeline
+            .records
+            .fetch_add(report.records + report.replayed, Ordering::Relaxed);
+        self.write_board(report, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::PartitionStats;
+    use crate::series::observation::NextOffset;
+    use crate::worker::report::CommitReport;
+
+    fn partition(phase: PartitionPhase, anomalies: u64) -> PartitionReport {
+        PartitionReport {
+            id: PartitionId {
+                topic: 0,
+                partition: Partition(0),
+            },
+            phase,
+            position: NextOffset(10),
+            committed: NextOffset(10),
+            end: Some(NextOffset(15)),
+            base: NextOffset(0),
+            model: None,
+            streams: 1,
+            stats: PartitionStats {
+                anomalies,
+                ..PartitionStats::default()
+            },
+            switches: 0,
+            rebuilt: false,
+            lost: 0,
+        }
+    }
+
+    fn turn(watch: &mut Watch, outcomes: &Outcomes, partitions: &[PartitionReport], trouble: Option<&str>) {
+        watch.turn(&TurnReport {
+            now: Duration::ZERO,
+            took: Duration::from_millis(2),
+            records: 5,
+            bytes: 100,
+            replayed: 2,
+            outcomes,
+            bytes_published: 300,
+            commit: Some(CommitReport {
+                latency: Duration::from_millis(30),
+                oldest: Duration::from_millis(400),
+                observations: 5,
+            }),
+            partitions,
+            tape_rows_dropped: 1,
+            models_missing: 0,
+            restarts: 1,
+            trouble,
+        });
+    }
+
+    #[test]
+    fn observer_counts_turns_into_metrics_and_board() {
+        let pipeline = Arc::new(PipelineBoard::new("plant", &["sensors".to_owned()], 1));
+        let metrics = Arc::new(Metrics::new());
+        let mut watch = Watch::new(Arc::clone(&pipeline), 0, Clock::start(), Arc::clone(&metrics));
+        let outcomes = Outcomes {
+            forecast: 3,
+            dead_letter: vec![("malformed", 1), ("no_time", 1)],
+            ..Outcomes::default()
+        };
+        watch.activity(Activity::Turn);
+        turn(
+            &mut watch,
+            &outcomes,
+            &[partition(PartitionPhase::Restoring, 4)],
+            Some("restoring"),
+        );
+        turn(
+            &mut watch,
+            &outcomes,
+            &[partition(PartitionPhase::Running, 6)],
+            None,
+        );
+        turn(
+            &mut watch,
+            &outcomes,
+            &[partition(PartitionPhase::Running, 9)],
+            None,
+        );
+        let text = metrics.text(|_| ());
+        for sample in [
+            "tidecast_records_total{pipeline=\"plant\"} 15.0\n",
+            "tidecast_records_replayed_total{pipeline=\"plant\"} 6.0\n",
+            "tidecast_observations_total{pipeline=\"plant\",outcome=\"forecast\"} 9.0\n",
+            "tidecast_observations_total{pipeline=\"plant\",outcome=\"dead_letter\"} 6.0\n",
+            "tidecast_observations_total{pipeline=\"plant\",outcome=\"late\"} 0.0\n",
+            "tidecast_dead_letters_total{pipeline=\"plant\",reason=\"no_time\"} 3.0\n",
+            "tidecast_worker_restarts_total{pipeline=\"plant\"} 1.0\n",
+            "tidecast_commit_seconds_count{pipeline=\"plant\"} 3\n",
+            "tidecast_tape_rows_dropped_total{pipeline=\"plant\"} 1.0\n",
+            "tidecast_anomalies_total{pipeline=\"plant\"} 5.0\n",
+        ] {
+            assert!(text.contains(sample), "{sample:?} is missing in\n{text}");
+        }
+        assert!(pipeline.owns_first());
+        assert_eq!(pipeline.lag_max(), 5);
+        let view = lock(&pipeline.workers[0].view);
+        assert_eq!(
+            (view.turns, view.partitions.len(), view.trouble.clone()),
+            (3, 1, None)
+        );
+    }
+
+    #[test]
+    fn outcomes_are_in_the_order_of_their_names() {
+        let outcomes = Outcomes {
+            forecast: 1,
+            dead_letter: vec![("empty", 2)],
+            duplicate: 3,
+            late: 4,
+            missing: 5,
+            over_capacity: 6,
+            muted: 7,
+        };
+        assert_eq!(by_outcome(&outcomes), [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(OUTCOMES[3], "late");
+    }
+}

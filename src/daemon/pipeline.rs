@@ -1,0 +1,326 @@
+//! One pipeline: waits for store and Kafka, then runs workers and trainer; begins again where a worker ends.
+
+use std::any::Any;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::config;
+use crate::daemon::board::{PipelineBoard, Stage, WorkerView, lock};
+use crate::daemon::clock::Clock;
+use crate::daemon::models::{Catalogue, SlotModels, chain};
+use crate::daemon::observer::Watch;
+use crate::daemon::stop::Stop;
+use crate::daemon::tape::{self, TapePort};
+use crate::daemon::trainer::TrainerThread;
+use crate::engine::HorizonPlan;
+use crate::kafka;
+use crate::store::{self, ModelStore, Store};
+use crate::telemetry::Metrics;
+use crate::worker::ports::{Activity, Error as WorkerError, Observer as _};
+use crate::worker::{Ports, Worker};
+
+/// First and last pause before something that may pass by itself is tried again.
+const BACK_OFF_MIN: Duration = Duration::from_secs(1);
+const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+/// Pause before a pipeline whose worker ended begins again, while others run. Its cause does not pass by itself.
+const FAILED_PAUSE: Duration = Duration::from_secs(60);
+/// How often the workers' threads are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Linux keeps 15 bytes of a thread's name.
+const THREAD_NAME_MAX: usize = 15;
+
+/// The store of the process, opened by the first pipeline that can.
+pub(crate) type SharedStore = Mutex<Option<Arc<Store>>>;
+
+/// What a pipeline's thread needs.
+pub(crate) struct PipelineThread {
+    pub config: config::Pipeline,
+    pub kafka: kafka::Config,
+    pub store_config: store::Config,
+    pub store: Arc<SharedStore>,
+    pub board: Arc<PipelineBoard>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+    /// Of the whole process.
+    pub stop: Stop,
+    /// Of the whole process: the name that is in use elsewhere.
+    pub in_use: Arc<Mutex<Option<String>>>,
+}
+
+/// Why a pipeline does not run.
+#[derive(Debug)]
+enum Failure {
+    InstanceInUse(String),
+    Cause(String),
+}
+
+/// Starts a named thread; the name is cut to what the system keeps.
+pub(crate) fn spawn<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<JoinHandle<T>> {
+    let cut = (0..=name.len().min(THREAD_NAME_MAX))
+        .rev()
+        .find(|&end| name.is_char_boundary(end));
+    thread::Builder::new()
+        .name(name[..cut.unwrap_or(0)].to_owned())
+        .spawn(body)
+}
+
+impl PipelineThread {
+    /// Until the stop of the process.
+    pub(crate) fn run(self) {
+        let pipeline = self.board.name.clone();
+        while !self.stop.is_requested() {
+            match self.serve() {
+                Ok(()) => break,
+                Err(Failure::InstanceInUse(instance)) => {
+                    self.fail(&format!(
+                        "`service.instance` `{instance}` is in use by another process"
+                    ));
+                    lock(&self.in_use).get_or_insert(instance);
+                    self.stop.request();
+                }
+                Err(Failure::Cause(cause)) => {
+                    self.fail(&cause);
+                    let again_in_s = FAILED_PAUSE.as_secs();
+                    tracing::error!(pipeline, cause, again_in_s, "pipeline failed, the others go on");
+                    if self.stop.wait(FAILED_PAUSE) {
+                        break;
+                    }
+                }
+            }
+        }
+        if !matches!(self.board.stage(), Stage::Failed(_)) {
+            self.board.set_stage(Stage::Stopped);
+        }
+    }
+
+    fn fail(&self, cause: &str) {
+        self.board.set_stage(Stage::Failed(cause.to_owned()));
+    }
+
+    /// Prepares, runs, and joins everything it started.
+    fn serve(&self) -> Result<(), Failure> {
+        let Some(catalogue) = self.open_models()? else {
+            return Ok(());
+        };
+        let Some(()) = self.resolve_start()? else {
+            return Ok(());
+        };
+        // Of this run of the pipeline: also requested where one worker ends, so that the others leave.
+        let stop = Stop::new();
+        let (ports, intake) = tape::channel(self.config.worker.workers);
+        let mut workers = Vec::new();
+        let mut failure = None;
+        for (index, port) in ports.into_iter().enumerate() {
+            match self.start_worker(index, port, &catalogue, &stop) {
+                Ok(handle) => workers.push(Some(handle)),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        let trainer = self.start_trainer(intake, &catalogue, &stop);
+        self.board.set_stage(Stage::Running);
+        while failure.is_none() && !self.stop.wait(LOOK_INTERVAL) {
+            failure = self.ended(&mut workers);
+        }
+        stop.request();
+        for worker in workers.into_iter().flatten() {
+            failure = failure.or(outcome(worker));
+        }
+        match trainer {
+            Ok(handle) => failure = failure.or(outcome_of_trainer(handle)),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// The failure of a worker whose thread has ended.
+    fn ended(&self, workers: &mut [Option<JoinHandle<Result<(), WorkerError>>>]) -> Option<Failure> {
+        let ended = workers
+            .iter_mut()
+            .find(|worker| worker.as_ref().is_some_and(JoinHandle::is_finished))?;
+        let failure = ended.take().and_then(outcome);
+        Some(failure.unwrap_or_else(|| Failure::Cause("a worker left before it was told to".to_owned())))
+    }
+
+    fn start_worker(
+        &self,
+        index: usize,
+        tape: TapePort,
+        catalogue: &Arc<Catalogue>,
+        stop: &Stop,
+    ) -> Result<JoinHandle<Result<(), WorkerError>>, Failure> {
+        let now = self.clock.elapsed();
+        *lock(&self.board.workers[index].view) = WorkerView {
+            calm_since: now,
+            ..WorkerView::default()
+        };
+        let mut observer = Watch::new(
+            Arc::clone(&self.board),
+            index,
+            self.clock,
+            Arc::clone(&self.metrics),
+        );
+        let (kafka, config, clock) = (self.kafka.clone(), self.config.worker.clone(), self.clock);
+        let models = SlotModels(Arc::clone(catalogue));
+        let (stop, board) = (stop.clone(), Arc::clone(&self.board));
+        let body = move || {
+            observer.activity(Activity::Connecting);
+            let run = || {
+                let (source, sink) = kafka::open(&kafka, &config, index)?;
+                let ports = Ports {
+                    source,
+                    sink,
+                    models,
+                    tape,
+                    clock,
+                    observer,
+                };
+                Worker::new(config, ports).run(stop.flag())
+            };
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+            board.set_share(index, false, 0);
+            board.workers[index].rest();
+            result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        spawn(&format!("{index}.{}", self.board.name), body)
+            .map_err(|error| Failure::Cause(format!("the worker's thread cannot be started: {error}")))
+    }
+
+    fn start_trainer(
+        &self,
+        intake: tape::Intake,
+        catalogue: &Arc<Catalogue>,
+        stop: &Stop,
+    ) -> Result<JoinHandle<()>, Failure> {
+        let trainer = TrainerThread {
+            config: self.config.training.clone(),
+            horizons: HorizonPlan::new(&self.config.worker.engine.horizons).scored,
+            seed: catalogue.newest().lineage,
+            lag_pause: self.config.worker.lag_pause_training,
+            board: Arc::clone(&self.board),
+            catalogue: Arc::clone(catalogue),
+            intake,
+            clock: self.clock,
+            stop: stop.clone(),
+        };
+        spawn(&format!("train.{}", self.board.name), move || trainer.run())
+            .map_err(|error| Failure::Cause(format!("the trainer's thread cannot be started: {error}")))
+    }
+
+    /// Opens the store, and the newest model or the first one; `None` on a stop.
+    fn open_models(&self) -> Result<Option<Arc<Catalogue>>, Failure> {
+        self.patiently("the store", || {
+            let store = self.shared_store().map_err(|error| Trouble::of_store(&error))?;
+            let group = &self.kafka.group;
+            let models = ModelStore::new(store, group, &self.board.name);
+            let engine = &self.config.worker.engine;
+            let catalogue = Catalogue::open(models, group, engine, Arc::clone(&self.board));
+            catalogue.map(Arc::new).map_err(|error| Trouble::of_store(&error))
+        })
+    }
+
+    fn shared_store(&self) -> Result<Arc<Store>, store::Error> {
+        let mut shared = lock(&self.store);
+        if let Some(store) = &*shared {
+            return Ok(Arc::clone(store));
+        }
+        let store = Arc::new(Store::open(&self.store_config)?);
+        *shared = Some(Arc::clone(&store));
+        Ok(store)
+    }
+
+    /// Settles where the pipeline starts; `None` on a stop.
+    fn resolve_start(&self) -> Result<Option<()>, Failure> {
+        let brokers = self.kafka.brokers.join(", ");
+        self.patiently(&format!("Kafka at {brokers}"), || {
+            kafka::resolve_start(&self.kafka, &self.config.worker).map_err(|error| match error {
+                WorkerError::InstanceInUse { instance } => Trouble::Final(Failure::InstanceInUse(instance)),
+                fatal @ WorkerError::Fatal { .. } => Trouble::Final(Failure::Cause(fatal.to_string())),
+                passing => Trouble::Passing(passing.to_string()),
+            })
+        })
+    }
+
+    /// Tries until it succeeds, fails for good, or the process stops (`None`).
+    fn patiently<T>(
+        &self,
+        whom: &str,
+        mut attempt: impl FnMut() -> Result<T, Trouble>,
+    ) -> Result<Option<T>, Failure> {
+        let pipeline = &self.board.name;
+        let mut pause = BACK_OFF_MIN;
+        let mut waited = false;
+        while !self.stop.is_requested() {
+            match attempt() {
+                Ok(done) => {
+                    if waited {
+                        tracing::info!(pipeline, "{whom} answers");
+                    }
+                    return Ok(Some(done));
+                }
+                Err(Trouble::Final(failure)) => return Err(failure),
+                Err(Trouble::Passing(cause)) => {
+                    waited = true;
+                    // Once per cause: the same one every half a minute tells nobody more.
+                    if self
+                        .board
+                        .set_stage(Stage::Waiting(format!("waiting for {whom}: {cause}")))
+                    {
+                        tracing::warn!(pipeline, cause, "waiting for {whom}");
+                    }
+                    let _ = self.stop.wait(pause);
+                    pause = (pause * 2).min(BACK_OFF_MAX);
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether to try again.
+#[derive(Debug)]
+enum Trouble {
+    Passing(String),
+    Final(Failure),
+}
+
+impl Trouble {
+    fn of_store(error: &store::Error) -> Self {
+        match error {
+            // Neither becomes right by waiting.
+            store::Error::Url { .. } | store::Error::Model { .. } => {
+                Self::Final(Failure::Cause(chain(error)))
+            }
+            _ => Self::Passing(chain(error)),
+        }
+    }
+}
+
+fn outcome(worker: JoinHandle<Result<(), WorkerError>>) -> Option<Failure> {
+    match worker.join() {
+        Ok(Ok(())) => None,
+        Ok(Err(WorkerError::InstanceInUse { instance })) => Some(Failure::InstanceInUse(instance)),
+        Ok(Err(error)) => Some(Failure::Cause(error.to_string())),
+        Err(panic) => Some(Failure::Cause(format!(
+            "a worker's thread panicked: {}",
+            panic_text(panic.as_ref())
+        ))),
+    }
+}
+
+fn outcome_of_trainer(trainer: JoinHandle<()>) -> Option<Failure> {
+    let panic = trainer.join().err()?;
+    Some(Failure::Cause(format!(
+        "the trainer's thread panicked: {}",
+        panic_text(panic.as_ref())
+    )))
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text")
+}

@@ -1,0 +1,163 @@
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::*;
+use crate::engine::PartitionStats;
+use crate::series::observation::{NextOffset, Partition};
+use crate::worker::ports::PartitionId;
+
+fn partition(number: i32, phase: PartitionPhase) -> PartitionReport {
+    PartitionReport {
+        id: PartitionId {
+            topic: 0,
+            partition: Partition(number),
+        },
+        phase,
+        position: NextOffset(250),
+        committed: NextOffset(500),
+        end: Some(NextOffset(600)),
+        base: NextOffset(100),
+        model: None,
+        streams: 7,
+        stats: PartitionStats::default(),
+        switches: 1,
+        rebuilt: false,
+        lost: 0,
+    }
+}
+
+fn board(stage: Stage, partitions: Vec<PartitionReport>) -> Board {
+    let pipeline = PipelineBoard::new("plant", &["sensors".to_owned()], 1);
+    pipeline.set_stage(stage);
+    pipeline.model_version.store(12, Ordering::Relaxed);
+    lock(&pipeline.workers[0].view).partitions = partitions;
+    Board {
+        pipelines: vec![Arc::new(pipeline)],
+        stopping: AtomicBool::new(false),
+    }
+}
+
+fn reasons(board: &Board) -> Vec<String> {
+    let readiness = look(board, Duration::ZERO);
+    assert_eq!(readiness.ready, readiness.reasons.is_empty());
+    readiness
+        .reasons
+        .into_iter()
+        .map(|reason| reason.reason)
+        .collect()
+}
+
+#[test]
+fn readiness_of_running_partitions_is_a_summary() {
+    let board = board(
+        Stage::Running,
+        vec![
+            partition(0, PartitionPhase::Running),
+            partition(1, PartitionPhase::Running),
+        ],
+    );
+    let readiness = look(&board, Duration::ZERO);
+    assert!(readiness.ready);
+    let summary = Summary {
+        pipeline: "plant".to_owned(),
+        partitions: 2,
+        streams: 14,
+        lag: 700,
+        model_version: 12,
+    };
+    assert_eq!(readiness.pipelines, [summary]);
+    assert_eq!(
+        serde_json::to_string(&readiness).unwrap(),
+        r#"{"ready":true,"reasons":[],"pipelines":[{"pipeline":"plant","partitions":2,"streams":14,"lag":700,"model_version":12}]}"#
+    );
+}
+
+#[test]
+fn readiness_names_what_a_pipeline_waits_for() {
+    let waiting = Stage::Waiting("waiting for Kafka at 127.0.0.1:9092: refused".to_owned());
+    assert_eq!(
+        reasons(&board(waiting, vec![])),
+        ["waiting for Kafka at 127.0.0.1:9092: refused"]
+    );
+    assert_eq!(reasons(&board(Stage::Starting, vec![])), ["starting"]);
+    assert_eq!(
+        reasons(&board(Stage::Failed("no such topic".to_owned()), vec![])),
+        ["failed: no such topic"]
+    );
+}
+
+#[test]
+fn readiness_names_the_partition_that_is_restoring_or_parked() {
+    let board = board(
+        Stage::Running,
+        vec![
+            partition(0, PartitionPhase::Restoring),
+            partition(1, PartitionPhase::Running),
+            partition(
+                2,
+                PartitionPhase::Parked("delivery refused: too large".to_owned()),
+            ),
+            partition(3, PartitionPhase::Waiting(None)),
+            partition(4, PartitionPhase::Waiting(Some("coordinator away".to_owned()))),
+        ],
+    );
+    assert_eq!(
+        reasons(&board),
+        [
+            "restoring, at offset 250 of 500 (37 %)",
+            "parked at offset 250: delivery refused: too large",
+            "reading its committed offset",
+            "cannot be restored yet: coordinator away",
+        ]
+    );
+    let readiness = look(&board, Duration::ZERO);
+    assert_eq!(
+        serde_json::to_string(&readiness.reasons[0]).unwrap(),
+        r#"{"pipeline":"plant","worker":0,"topic":"sensors","partition":0,"reason":"restoring, at offset 250 of 500 (37 %)"}"#
+    );
+}
+
+#[test]
+fn readiness_of_a_worker_in_trouble_is_its_sentence() {
+    let board = board(Stage::Running, vec![partition(0, PartitionPhase::Running)]);
+    lock(&board.pipelines[0].workers[0].view).trouble = Some("begins again: commit timed out".to_owned());
+    assert_eq!(reasons(&board), ["begins again: commit timed out"]);
+    lock(&board.pipelines[0].workers[0].view).failed = Some("property refused".to_owned());
+    assert_eq!(reasons(&board), ["failed: property refused"]);
+}
+
+#[test]
+fn readiness_of_a_worker_without_partitions_comes_with_time() {
+    let board = board(Stage::Running, vec![]);
+    assert!(!look(&board, Duration::from_secs(29)).ready);
+    assert!(
+        look(&board, Duration::from_secs(30)).ready,
+        "a stand-by is ready to take over"
+    );
+}
+
+#[test]
+fn readiness_ends_with_the_stop() {
+    let board = board(Stage::Running, vec![partition(0, PartitionPhase::Running)]);
+    board.stopping.store(true, Ordering::Relaxed);
+    assert_eq!(reasons(&board), ["stopping"]);
+}
+
+#[test]
+fn status_line_says_numbers_or_the_first_reason() {
+    let serving = board(Stage::Running, vec![partition(0, PartitionPhase::Running)]);
+    let line = status_line(&look(&serving, Duration::ZERO), &[1203.4]);
+    assert_eq!(line, "plant: 1203 records/s, lag 350, 7 streams, model 12");
+    let restoring = board(
+        Stage::Running,
+        vec![
+            partition(0, PartitionPhase::Restoring),
+            partition(1, PartitionPhase::Restoring),
+        ],
+    );
+    let line = status_line(&look(&restoring, Duration::ZERO), &[9.0]);
+    assert_eq!(
+        line,
+        "plant: sensors/0 restoring, at offset 250 of 500 (37 %) (and 1 more), 9 records/s"
+    );
+}

@@ -1,0 +1,263 @@
+//! The trainer's thread: paces the pure [`Trainer`], carries chunks in and versions out; where another process trains, it
+//! follows the store's versions.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::daemon::board::{PipelineBoard, lock};
+use crate::daemon::clock::{Clock, thread_cpu};
+use crate::daemon::models::{Catalogue, chain};
+use crate::daemon::pacing::{CpuCap, paused_by_lag};
+use crate::daemon::stop::Stop;
+use crate::daemon::tape::{Intake, NobodyLeft};
+use crate::store::Put;
+use crate::training::{self, Offer, Step, Trainer};
+
+/// How often the store is asked for versions that others made.
+const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+/// Wait where nothing is due; also bounds how late a stop or a change of owner is seen.
+const IDLE_WAIT: Duration = Duration::from_millis(100);
+/// Background work: the workers go first where cores are short.
+const NICENESS: i32 = 10;
+/// Pause after a panic of training, so that one that comes back does not fill the log.
+const PANIC_PAUSE: Duration = Duration::from_secs(60);
+/// A store that is away is logged this often.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Everything that the thread owns.
+pub(crate) struct TrainerThread {
+    pub config: training::Config,
+    /// Steps ahead that the network is scored at (K).
+    pub horizons: Vec<u32>,
+    /// Of the trainer's own randomness.
+    pub seed: u64,
+    /// Largest lag at which it trains, records.
+    pub lag_pause: i64,
+    pub board: Arc<PipelineBoard>,
+    pub catalogue: Arc<Catalogue>,
+    pub intake: Intake,
+    pub clock: Clock,
+    pub stop: Stop,
+}
+
+impl TrainerThread {
+    /// Until the stop, or until every worker has left.
+    pub(crate) fn run(mut self) {
+        if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+            tracing::warn!(pipeline = self.board.name, %error, "the trainer's thread keeps its priority");
+        }
+        while !self.stop.is_requested() {
+            let mut state = State::new(self.clock.elapsed());
+            // Serving must not suffer from training: what panics here begins again from the served version.
+            match catch_unwind(AssertUnwindSafe(|| self.rounds(&mut state))) {
+                Ok(()) => break,
+                Err(_) => {
+                    self.intake.open(false);
+                    let again_in_s = PANIC_PAUSE.as_secs();
+                    tracing::error!(
+                        pipeline = self.board.name,
+                        again_in_s,
+                        "training panicked; it begins again from the served version"
+                    );
+                    let _ = self.stop.wait(PANIC_PAUSE);
+                }
+            }
+        }
+        self.intake.open(false);
+        lock(&self.board.training).owner = false;
+    }
+
+    /// Until the stop, or until every worker has left.
+    fn rounds(&mut self, state: &mut State) {
+        while !self.stop.is_requested() {
+            let owner = self.config.cpu_share > 0.0 && self.board.owns_first();
+            self.change_role(state, owner);
+            self.look_for_versions(state);
+            let carry_on = match state.trainer.take() {
+                Some(mut trainer) => {
+                    let carry_on = self.train(state, &mut trainer);
+                    state.trainer = Some(trainer);
+                    carry_on
+                }
+                None => !self.stop.wait(IDLE_WAIT),
+            };
+            self.publish_view(state);
+            if !carry_on {
+                break;
+            }
+        }
+    }
+
+    fn change_role(&self, state: &mut State, owner: bool) {
+        if owner == state.trainer.is_some() {
+            return;
+        }
+        let pipeline = &self.board.name;
+        if owner {
+            let newest = self.catalogue.newest();
+            tracing::info!(
+                pipeline,
+                version = newest.version.0,
+                "this process trains: it owns partition 0 of the first topic"
+            );
+            state.trainer = Some(Trainer::new(
+                self.config.clone(),
+                &self.horizons,
+                newest,
+                self.seed,
+            ));
+            state.cap = CpuCap::new(self.config.cpu_share, thread_cpu(), self.clock.elapsed());
+            state.looked = None;
+        } else {
+            tracing::info!(
+                pipeline,
+                "this process does not train any more: it follows the store's versions"
+            );
+            state.trainer = None;
+        }
+        self.intake.open(owner);
+    }
+
+    /// Versions of another process: followed, and trained from.
+    fn look_for_versions(&self, state: &mut State) {
+        let now = self.clock.elapsed();
+        if state
+            .looked
+            .is_some_and(|looked| now.saturating_sub(looked) < LOOK_INTERVAL)
+        {
+            return;
+        }
+        state.looked = Some(now);
+        match self.catalogue.refresh() {
+            Ok(None) => {}
+            Ok(Some(model)) => {
+                tracing::info!(
+                    pipeline = self.board.name,
+                    version = model.version.0,
+                    made = model.made,
+                    "a version from the store is served"
+                );
+                if let Some(trainer) = &mut state.trainer {
+                    trainer.adopt(model);
+                }
+            }
+            Err(error) => self.complain(state, "the store cannot be asked for versions", &error),
+        }
+    }
+
+    /// One round: chunks, an offer, a mini-batch. False where every worker has left.
+    fn train(&mut self, state: &mut State, trainer: &mut Trainer) -> bool {
+        let wait = std::mem::take(&mut state.pause);
+        match self.intake.take(wait) {
+            Err(NobodyLeft) => return false,
+            Ok(None) => {}
+            // What is left of the pause is found anew below: the cap knows clocks, not pauses.
+            Ok(Some((worker, chunk))) => self.intake.give_back(worker, trainer.absorb(chunk)),
+        }
+        let now = self.clock.elapsed();
+        let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        if let Some(offer) = trainer.offer(now_ms) {
+            self.publish(state, trainer, offer);
+        }
+        state.paused = paused_by_lag(state.paused, self.board.lag_max(), self.lag_pause);
+        let owed = state.cap.pause(thread_cpu(), self.clock.elapsed());
+        state.pause = if state.paused {
+            IDLE_WAIT
+        } else if !owed.is_zero() {
+            owed
+        } else {
+            match trainer.work() {
+                Step::Idle => IDLE_WAIT,
+                Step::Scored { .. } | Step::Trained { .. } | Step::NonFinite => Duration::ZERO,
+            }
+        };
+        true
+    }
+
+    fn publish(&self, state: &mut State, trainer: &mut Trainer, offer: Offer) {
+        let pipeline = &self.board.name;
+        let version = offer.model.version.0;
+        match self.catalogue.put(&offer.model) {
+            Ok(Put::Stored) => {
+                match offer.reason {
+                    training::report::Reason::Update => tracing::info!(pipeline, version, "new version"),
+                    training::report::Reason::Rollback { to } => {
+                        tracing::warn!(
+                            pipeline,
+                            version,
+                            to = to.0,
+                            "rolled back: an ancestor is significantly better than the served weights"
+                        );
+                    }
+                }
+                self.catalogue.serve(Arc::clone(&offer.model));
+                trainer.published(offer.model);
+            }
+            Ok(Put::Exists) => {
+                tracing::warn!(
+                    pipeline,
+                    version,
+                    "this version is in the store already: training goes on from there"
+                );
+                state.looked = None;
+            }
+            Err(error) => self.complain(
+                state,
+                "a version cannot be stored; training goes on, it is offered again",
+                &error,
+            ),
+        }
+    }
+
+    fn complain(&self, state: &mut State, what: &str, error: &crate::store::Error) {
+        let now = self.clock.elapsed();
+        if state
+            .complained
+            .is_none_or(|at| now.saturating_sub(at) >= COMPLAINT_INTERVAL)
+        {
+            state.complained = Some(now);
+            tracing::warn!(pipeline = self.board.name, error = chain(error), "{what}");
+        }
+    }
+
+    fn publish_view(&self, state: &mut State) {
+        let now = self.clock.elapsed();
+        if now.saturating_sub(state.shown) < IDLE_WAIT {
+            return;
+        }
+        state.shown = now;
+        let mut view = lock(&self.board.training);
+        view.owner = state.trainer.is_some();
+        view.paused = state.paused;
+        view.cpu_seconds = thread_cpu().as_secs_f64();
+        if let Some(trainer) = &state.trainer {
+            view.stats = Some(trainer.stats());
+        }
+    }
+}
+
+/// What changes from round to round.
+struct State {
+    trainer: Option<Trainer>,
+    cap: CpuCap,
+    pause: Duration,
+    paused: bool,
+    looked: Option<Duration>,
+    complained: Option<Duration>,
+    shown: Duration,
+}
+
+impl State {
+    const fn new(now: Duration) -> Self {
+        Self {
+            trainer: None,
+            cap: CpuCap::new(1.0, Duration::ZERO, Duration::ZERO),
+            pause: Duration::ZERO,
+            paused: false,
+            looked: Some(now),
+            complained: None,
+            shown: Duration::ZERO,
+        }
+    }
+}

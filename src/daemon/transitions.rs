@@ -1,0 +1,248 @@
+//! What the log says about partitions: once per change, not per record.
+
+use crate::daemon::board::PipelineBoard;
+use crate::worker::ports::PartitionId;
+use crate::worker::report::{PartitionPhase, PartitionReport};
+
+/// A partition's change between two looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Change {
+    Assigned,
+    /// Committed offset and base are known, history is read.
+    Restoring,
+    /// In service.
+    Running,
+    Parked(String),
+    /// Could not be restored; tried again.
+    Failing(String),
+    Gone,
+    /// Serves another version.
+    Switched(u64),
+    /// Records deleted before they were read, that many more.
+    Lost(u64),
+    /// State was made anew from a part of the past.
+    Rebuilt,
+}
+
+/// Changes in the order of `after`, then of what is gone.
+fn changes(before: &[PartitionReport], after: &[PartitionReport]) -> Vec<(PartitionId, Change)> {
+    let mut changes = Vec::new();
+    for partition in after {
+        let old = before.iter().find(|old| old.id == partition.id);
+        changes.extend(
+            changes_of(old, partition)
+                .into_iter()
+                .map(|change| (partition.id, change)),
+        );
+    }
+    let gone = before
+        .iter()
+        .filter(|old| !after.iter().any(|partition| partition.id == old.id));
+    changes.extend(gone.map(|old| (old.id, Change::Gone)));
+    changes
+}
+
+fn changes_of(old: Option<&PartitionReport>, partition: &PartitionReport) -> Vec<Change> {
+    let mut changes = Vec::new();
+    if old.is_none() {
+        changes.push(Change::Assigned);
+    }
+    if old.is_none_or(|old| old.phase != partition.phase) {
+        match &partition.phase {
+            PartitionPhase::Waiting(None) => {}
+            PartitionPhase::Waiting(Some(failure)) => changes.push(Change::Failing(failure.clone())),
+            PartitionPhase::Restoring => changes.push(Change::Restoring),
+            PartitionPhase::Running => changes.push(Change::Running),
+            PartitionPhase::Parked(cause) => changes.push(Change::Parked(cause.clone())),
+        }
+    }
+    let switched = old
+        .and_then(|old| old.model)
+        .zip(partition.model)
+        .is_some_and(|(old, new)| old != new);
+    if let Some(version) = partition.model.filter(|_| switched) {
+        changes.push(Change::Switched(version.0));
+    }
+    let lost = partition.lost.saturating_sub(old.map_or(0, |old| old.lost));
+    if lost > 0 {
+        changes.push(Change::Lost(lost));
+    }
+    if partition.rebuilt && !old.is_some_and(|old| old.rebuilt) {
+        changes.push(Change::Rebuilt);
+    }
+    changes
+}
+
+/// Logs what changed between two looks at a worker's partitions.
+pub(crate) fn log(
+    pipeline: &PipelineBoard,
+    worker: usize,
+    before: &[PartitionReport],
+    after: &[PartitionReport],
+) {
+    for (id, change) in changes(before, after) {
+        let topic = pipeline.topics.get(id.topic).map_or("?", String::as_str);
+        let place = format!("{topic}/{}", id.partition);
+        let found = after.iter().find(|partition| partition.id == id);
+        log_change(&pipeline.name, worker, &place, &change, found);
+    }
+}
+
+fn log_change(
+    pipeline: &str,
+    worker: usize,
+    partition: &str,
+    change: &Change,
+    found: Option<&PartitionReport>,
+) {
+    let position = found.map_or(-1, |found| found.position.0);
+    let committed = found.map_or(-1, |found| found.committed.0);
+    match change {
+        Change::Assigned => tracing::info!(pipeline, worker, partition, "partition assigned"),
+        Change::Restoring => tracing::info!(
+            pipeline,
+            worker,
+            partition,
+            position,
+            committed,
+            records = committed - position,
+            "restoring: history is read again without publishing, up to the committed offset"
+        ),
+        Change::Running => {
+            let streams = found.map_or(0, |found| found.streams);
+            let lag = found.and_then(PartitionReport::lag);
+            tracing::info!(
+                pipeline,
+                worker,
+                partition,
+                position,
+                streams,
+                lag,
+                "partition in service"
+            );
+        }
+        Change::Parked(cause) => tracing::error!(
+            pipeline,
+            worker,
+            partition,
+            position,
+            cause,
+            "partition parked: it stays out of service until the cause is gone and the service is started again"
+        ),
+        Change::Failing(failure) => {
+            tracing::warn!(
+                pipeline,
+                worker,
+                partition,
+                failure,
+                "partition cannot be restored yet, trying again"
+            );
+        }
+        Change::Gone => tracing::info!(pipeline, worker, partition, "partition given back"),
+        Change::Switched(version) => {
+            tracing::info!(
+                pipeline,
+                worker,
+                partition,
+                version,
+                position,
+                "partition serves another version"
+            );
+        }
+        Change::Lost(records) => tracing::error!(
+            pipeline,
+            worker,
+            partition,
+            records,
+            "records were deleted from the topic before they were read: raise its retention or add workers"
+        ),
+        Change::Rebuilt => tracing::warn!(
+            pipeline,
+            worker,
+            partition,
+            "state was made anew from a part of the past: its forecasts may differ from those before"
+        ),
+    }
+}
+
+/// Logs that a worker's trouble began, became another, or ended.
+pub(crate) fn log_trouble(pipeline: &str, worker: usize, before: Option<&str>, after: Option<&str>) {
+    match after {
+        Some(cause) => tracing::warn!(pipeline, worker, cause, "worker in trouble, trying again"),
+        None => tracing::info!(pipeline, worker, before, "worker out of trouble"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{ModelVersion, PartitionStats};
+    use crate::series::observation::{NextOffset, Partition};
+
+    fn report(number: i32, phase: PartitionPhase) -> PartitionReport {
+        PartitionReport {
+            id: PartitionId {
+                topic: 0,
+                partition: Partition(number),
+            },
+            phase,
+            position: NextOffset(1),
+            committed: NextOffset(1),
+            end: None,
+            base: NextOffset(0),
+            model: Some(ModelVersion(1)),
+            streams: 0,
+            stats: PartitionStats::default(),
+            switches: 0,
+            rebuilt: false,
+            lost: 0,
+        }
+    }
+
+    fn found(before: &[PartitionReport], after: &[PartitionReport]) -> Vec<Change> {
+        changes(before, after)
+            .into_iter()
+            .map(|(_, change)| change)
+            .collect()
+    }
+
+    #[test]
+    fn transitions_of_a_partition_are_told_once_each() {
+        let waiting = report(0, PartitionPhase::Waiting(None));
+        let restoring = report(0, PartitionPhase::Restoring);
+        let running = report(0, PartitionPhase::Running);
+        assert_eq!(found(&[], std::slice::from_ref(&waiting)), [Change::Assigned]);
+        assert_eq!(
+            found(std::slice::from_ref(&waiting), std::slice::from_ref(&restoring)),
+            [Change::Restoring]
+        );
+        assert_eq!(
+            found(std::slice::from_ref(&restoring), std::slice::from_ref(&running)),
+            [Change::Running]
+        );
+        assert_eq!(
+            found(std::slice::from_ref(&running), std::slice::from_ref(&running)),
+            []
+        );
+        assert_eq!(found(std::slice::from_ref(&running), &[]), [Change::Gone]);
+    }
+
+    #[test]
+    fn transitions_name_switch_loss_and_rebuild() {
+        let before = report(0, PartitionPhase::Running);
+        let after = PartitionReport {
+            model: Some(ModelVersion(2)),
+            lost: 7,
+            rebuilt: true,
+            ..before.clone()
+        };
+        assert_eq!(
+            found(&[before], std::slice::from_ref(&after)),
+            [Change::Switched(2), Change::Lost(7), Change::Rebuilt]
+        );
+        assert_eq!(
+            found(std::slice::from_ref(&after), std::slice::from_ref(&after)),
+            []
+        );
+    }
+}
