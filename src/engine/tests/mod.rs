@@ -6,7 +6,6 @@ mod learning;
 mod model;
 mod outcomes;
 mod rows;
-mod speed;
 
 use std::sync::Arc;
 

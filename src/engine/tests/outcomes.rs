@@ -179,3 +179,60 @@ fn adopt_refuses_a_model_of_another_shape() {
     other.model.hidden = 9;
     bench.state.adopt(Arc::new(Model::first(&other, 1)));
 }
+
+#[test]
+fn a_missing_target_matures_nothing() {
+    let mut bench = Bench::new(config());
+    let mut present = 0;
+    for hour in 0..200i64 {
+        let value = if hour % 7 == 3 {
+            None
+        } else {
+            Some((hour % 24) as f64)
+        };
+        present += u64::from(hour >= 48 && value.is_some());
+        bench.one("s", hour * HOUR_MS, value);
+    }
+    let stats = bench.state.stats();
+    assert_eq!((stats.skill_near.count, stats.coverage_count), (present, present));
+    // An untold gap, too: its steps have no truth.
+    bench.one("s", 210 * HOUR_MS, Some(1.0));
+    assert_eq!(bench.state.stats().skill_near.count, present + 1);
+}
+
+#[test]
+fn tape_drops_and_counts_rows_where_the_trainer_does_not_keep_up() {
+    use crate::engine::{TapeBuffer, TapeDims, TapeRow};
+    let dims = TapeDims {
+        inputs: 1,
+        horizons: 1,
+        skips: 1,
+        state: 1,
+    };
+    let mut tape = TapeBuffer::new(dims, 2, 2);
+    let row = |step: i64| TapeRow {
+        stream: 7,
+        step,
+        model_version: 1,
+        observed: 0.0,
+        inputs: &[0.0],
+        skips: &[0.0],
+        state: &[0.0],
+        centre: &[0.0],
+        unit: &[1.0],
+        weight: &[1.0],
+        in_service: true,
+    };
+    (0..5).for_each(|step| tape.push(&row(step)));
+    assert_eq!(tape.dropped(), 1, "two chunks of two rows");
+    let oldest = tape.take_full().expect("two are full");
+    assert_eq!(oldest.step, [0, 1]);
+    tape.give_back(oldest);
+    tape.push(&row(5));
+    assert_eq!(
+        (tape.dropped(), tape.take_full().map(|chunk| chunk.step)),
+        (1, Some(vec![2, 3]))
+    );
+    tape.cut();
+    assert_eq!(tape.take_full().map(|chunk| chunk.step), Some(vec![5]));
+}
