@@ -78,7 +78,7 @@ impl House {
     }
 }
 
-/// Loss on rows of a plant that the trainer never saw.
+/// Loss on rows of a plant that the trainer never saw, once its states have settled: the first 100 steps are not scored.
 fn held_out(params: &Params) -> f64 {
     let mut tape = Tape::new(Layout::new(dims(), 16, &HORIZONS), 8 << 20);
     let mut plant = Plant::new(STREAMS, 99);
@@ -89,6 +89,8 @@ fn held_out(params: &Params) -> f64 {
         made: "test".into(),
     };
     plant.serve(Arc::new(Model::from_params(origin, params.clone())));
+    tape.absorb(&plant.steps(100));
+    tape.pass_fresh();
     tape.absorb(&plant.steps(100));
     let (mut segments, mut batch, mut losses) = (Vec::new(), Batch::default(), Vec::new());
     tape.take_fresh(64, &mut segments);
