@@ -26,7 +26,7 @@ Examples:
   tidecast check --config plant.toml --connect           will it run on this cluster?
   tidecast check --config plant.toml --set pipeline.plant.model.hidden=96
 
-It changes nothing and joins no group.
+It joins no group and changes nothing, except that --connect makes the store's folder where it is missing.
 Exit codes: 0 valid, 69 the cluster or the store does not fit or cannot be reached, 78 bad configuration.";
 
 /// # Errors
@@ -47,6 +47,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn costs(config: &Config, streams: usize) -> anyhow::Result<()> {
+    let mut process = Vec::new();
     for pipeline in &config.pipelines {
         let name = &pipeline.worker.pipeline;
         line(&format_args!("Pipeline {name}, bytes per stream:"))?;
@@ -56,6 +57,7 @@ fn costs(config: &Config, streams: usize) -> anyhow::Result<()> {
         ))?;
         let whole = memory::of_pipeline(config, pipeline, streams);
         line(&memory::table(&whole, "the pipeline"))?;
+        process.push(memory::sum(name, &whole));
         let full: usize = memory::per_stream(pipeline).iter().map(|part| part.bytes).sum();
         let bound = full.saturating_mul(pipeline.worker.engine.streams_max);
         line(&format_args!(
@@ -63,6 +65,10 @@ fn costs(config: &Config, streams: usize) -> anyhow::Result<()> {
             pipeline.worker.engine.streams_max,
             bound as f64 / 1e9
         ))?;
+    }
+    if process.len() > 1 {
+        line(&format_args!("All pipelines, each with {streams} streams:"))?;
+        line(&memory::table(&process, "the process"))?;
     }
     Ok(())
 }

@@ -4,18 +4,21 @@ use std::fmt::Write as _;
 
 use crate::config::{Config, Pipeline};
 use crate::engine::{self, FieldSize};
-use crate::nn::Params;
 
 /// Streams that the estimate is made for unless told otherwise.
 pub(super) const STREAMS: usize = 10_000;
 /// An id in the index: text, where it ends, its stable hash, and 5 bytes of table at a load of a half to seven eighths.
 const ID_BYTES: usize = 24;
 const INDEX_BYTES: usize = 8 + 8 + 8;
-/// What librdkafka prefetches at most per consumer unless `kafka.client` says otherwise, kilobytes.
-const FETCH_KILOBYTES: usize = 65_536;
+/// What a worker's clients hold at most unless `kafka.client` says otherwise, kibibytes: as `kafka/client.rs` sets them.
+const CLIENT_KIBIBYTES: [(&str, usize); 2] = [
+    ("queued.max.messages.kbytes", 16_384),
+    ("queue.buffering.max.kbytes", 65_536),
+];
 /// Arenas that a trainer holds beside the served weights: trained weights, gradient, two moments, running mean, two
 /// parents to fall back to.
 const TRAINER_ARENAS: usize = 7;
+/// Weights as stored, as served, and of the version before while a switch goes on.
 const SERVED_ARENAS: usize = 3;
 
 /// A line of a table.
@@ -48,17 +51,19 @@ pub(super) fn per_stream(pipeline: &Pipeline) -> Vec<Part> {
 /// What a pipeline takes with so many streams in this process.
 pub(super) fn of_pipeline(config: &Config, pipeline: &Pipeline, streams: usize) -> Vec<Part> {
     let rows: usize = per_stream(pipeline).iter().map(|part| part.bytes).sum();
-    let weights = Params::<f32>::init(&engine::shape(&pipeline.worker.engine), 0)
-        .as_slice()
-        .len()
-        * size_of::<f32>();
+    let weights = engine::shape(&pipeline.worker.engine).param_count() * size_of::<f32>();
     let workers = pipeline.worker.workers;
-    let fetched = config
-        .kafka
-        .client
-        .get("queued.max.messages.kbytes")
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(FETCH_KILOBYTES);
+    let given = |property: &str| {
+        config
+            .kafka
+            .client
+            .get(property)
+            .and_then(|text| text.parse().ok())
+    };
+    let buffered: usize = CLIENT_KIBIBYTES
+        .iter()
+        .map(|(property, default)| given(property).unwrap_or(*default) * 1024)
+        .sum();
     let trains = pipeline.training.cpu_share > 0.0;
     let part = |name: &str, bytes: usize, what: String| Part {
         name: name.to_owned(),
@@ -73,8 +78,8 @@ pub(super) fn of_pipeline(config: &Config, pipeline: &Pipeline, streams: usize) 
         ),
         part(
             "client buffers",
-            workers * fetched * 1000,
-            format!("{workers} × what a consumer fetches ahead, at most"),
+            workers.saturating_mul(buffered),
+            format!("{workers} × what is fetched ahead and queued, at most"),
         ),
         part(
             "weights",
@@ -97,6 +102,18 @@ pub(super) fn of_pipeline(config: &Config, pipeline: &Pipeline, streams: usize) 
     parts
 }
 
+/// The parts as one.
+pub(super) fn sum(name: &str, parts: &[Part]) -> Part {
+    let bytes = parts
+        .iter()
+        .fold(0_usize, |sum, part| sum.saturating_add(part.bytes));
+    Part {
+        name: name.to_owned(),
+        bytes,
+        what: human(bytes),
+    }
+}
+
 /// Columns: name, bytes, what; and their sum.
 pub(super) fn table(parts: &[Part], total: &str) -> String {
     let mut text = String::new();
@@ -113,14 +130,12 @@ pub(super) fn table(parts: &[Part], total: &str) -> String {
     for part in parts {
         line(&part.name, part.bytes, &part.what);
     }
-    let sum = parts
-        .iter()
-        .fold(0_usize, |sum, part| sum.saturating_add(part.bytes));
-    line(total, sum, &human(sum));
+    let sum = sum(total, parts);
+    line(total, sum.bytes, &sum.what);
     text
 }
 
-/// `1_234_567` for people: `1,234,567`.
+/// `1,234,567`.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -4,12 +4,12 @@
 //! process uses this instance · 78 bad configuration.
 
 mod check;
-mod demo;
+pub mod demo;
 mod exit;
 mod memory;
 mod models;
 mod output;
-mod run;
+pub mod run;
 mod surroundings;
 
 use std::path::PathBuf;
