@@ -20,7 +20,6 @@ pub(crate) struct Standing {
     naive_error: f32,
     /// Matured, saturating (free).
     count: f32,
-    unused: f32,
 }
 
 impl Standing {
