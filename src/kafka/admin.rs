@@ -13,7 +13,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-pub use crate::kafka::sample::{Sample, Sampled, sample};
+pub use crate::kafka::sample::{Ids, Sample, Sampled, sample};
 
 use crate::kafka::lookup::Visitor;
 use crate::kafka::{Config, client};

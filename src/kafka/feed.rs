@@ -88,6 +88,19 @@ impl ProducerContext for Deliveries {
     }
 }
 
+/// A record to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// Where to.
+    pub topic: &'a str,
+    /// Id of the stream: it chooses the partition.
+    pub key: &'a str,
+    /// As readers get it.
+    pub value: &'a [u8],
+    /// Kafka timestamp, milliseconds since 1970.
+    pub timestamp_ms: i64,
+}
+
 /// Writes records in order, each once (idempotent producer). Bounded: where the queue is full, `send` waits.
 pub struct Feeder {
     producer: BaseProducer<Deliveries>,
@@ -118,20 +131,18 @@ impl Feeder {
         Ok(Self { producer, deliveries })
     }
 
-    /// Queues one record, keyed by stream, with a Kafka timestamp of the caller's choice. Waits for room at most
-    /// `patience`.
+    /// Queues one record. Waits for room at most `patience`.
     ///
     /// # Errors
     /// [`Error::Stuck`], [`Error::Call`], or [`Error::Refused`] where earlier records were refused for good.
-    pub fn send(
-        &self,
-        topic: &str,
-        key: &str,
-        value: &[u8],
-        timestamp_ms: i64,
-        patience: Duration,
-    ) -> Result<(), Error> {
+    pub fn send(&self, outgoing: &Outgoing<'_>, patience: Duration) -> Result<(), Error> {
         self.check()?;
+        let Outgoing {
+            topic,
+            key,
+            value,
+            timestamp_ms,
+        } = *outgoing;
         let mut record = BaseRecord::to(topic)
             .key(key)
             .payload(value)

@@ -25,6 +25,9 @@ pub struct Sampled<'a> {
     pub offset: i64,
 }
 
+/// Hands each stream id of a record to its second argument.
+pub type Ids<'a> = dyn FnMut(&Sampled<'_>, &mut dyn FnMut(&str)) + 'a;
+
 /// Streams of a topic that were seen in more than one partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
@@ -46,7 +49,7 @@ pub fn sample(
     (pipeline, topic): (&str, &str),
     per_partition: u32,
     deadline: Duration,
-    ids: &mut dyn FnMut(&Sampled<'_>, &mut dyn FnMut(&str)),
+    ids: &mut Ids<'_>,
 ) -> Result<Sample, Error> {
     let call = |source| Error::Call {
         doing: format!("reading topic `{topic}`"),

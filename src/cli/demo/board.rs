@@ -172,7 +172,7 @@ impl Board {
             *counts.entry(&record.leader.0).or_default() += 1;
         }
         let mut leaders: Vec<_> = counts.into_iter().collect();
-        leaders.sort_by(|a, b| b.1.cmp(&a.1));
+        leaders.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
         leaders
     }
 

@@ -48,6 +48,10 @@ const DAY_MS: i64 = 86_400_000;
 const PLANT_INTERVAL_MS: i64 = 300_000;
 /// Days fed at once before the plant goes live: streams are in service and the daily cycle is known.
 const HISTORY_DAYS: i64 = 4;
+/// Readings of that history at most, so that many streams are live within seconds too.
+const HISTORY_READINGS: i64 = 100_000;
+/// Hours of history at least: a stream is in service after a hundred readings.
+const HISTORY_HOURS_MIN: i64 = 12;
 /// Six hours of the plant per second.
 const PLANT_SPEED: f64 = 21_600.0;
 /// How long a file plays unless told otherwise.
@@ -129,7 +133,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut feed = feed(args)?;
     let mut stage = Stage::start(&feed.plan)?;
     let progress = Progress::default();
-    let (feed_stop, stop) = (Stop::new(), Stop::new());
+    let (quit, feed_stop, stop) = (Stop::new(), Stop::new(), Stop::new());
     let show = Show {
         board: Board::new(&feed.names, feed.interval_ms, past_ms(feed.interval_ms)),
         what: feed.what,
@@ -138,6 +142,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         stage: &stage,
         progress: &progress,
         notes: &notes,
+        quit: &quit,
         feed_stop: &feed_stop,
         stop: &stop,
     };
@@ -151,6 +156,7 @@ fn play(mut show: Show<'_>, readings: &mut dyn Readings, pace: Pace, live: bool)
     let Show {
         stage,
         progress,
+        quit,
         feed_stop,
         stop,
         ..
@@ -162,13 +168,14 @@ fn play(mut show: Show<'_>, readings: &mut dyn Readings, pace: Pace, live: bool)
         feeder,
         topic: topics.input.clone(),
         pace,
+        underway_max: stage.underway_max,
         progress,
         stop: feed_stop,
     };
     let (sender, events) = mpsc::sync_channel(QUEUE);
     thread::scope(|scope| {
-        let halt = StopOnDrop([feed_stop, stop]); // whatever ends the view ends the threads: the scope joins them
-        let signals = terminal::signals(stop)?;
+        let halt = StopOnDrop([quit, feed_stop, stop]); // whatever ends the view ends the threads: the scope joins them
+        let signals = terminal::signals(quit)?;
         let feeding = thread::Builder::new()
             .name("feed".to_owned())
             .spawn_scoped(scope, move || progress.watch(pump.run(readings)))
@@ -196,7 +203,7 @@ fn play(mut show: Show<'_>, readings: &mut dyn Readings, pace: Pace, live: bool)
 }
 
 /// Asks for the stop when it goes out of scope.
-struct StopOnDrop<'a>([&'a Stop; 2]);
+struct StopOnDrop<'a>([&'a Stop; 3]);
 
 impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
@@ -265,12 +272,15 @@ fn plant(args: &Args, plan: Plan) -> Feed {
     let live_ms = (seconds * speed * 1000.0).min(40.0 * 365.0 * DAY_MS as f64) as i64;
     // Far enough back that simulated time does not reach the present: Kafka refuses records of the future.
     let start_ms = (clock::wall_ms() - live_ms).div_euclid(DAY_MS) * DAY_MS - (HISTORY_DAYS + 1) * DAY_MS;
+    let history_ms = (HISTORY_READINGS / i64::from(args.streams) * PLANT_INTERVAL_MS)
+        .clamp(HISTORY_HOURS_MIN * 3_600_000, HISTORY_DAYS * DAY_MS);
+    let live_from_ms = start_ms + history_ms;
     let plant = Plant::new(plant::Options {
         seed: args.seed,
         streams: args.streams as usize,
         start_ms,
         interval_ms: PLANT_INTERVAL_MS,
-        clean_days: HISTORY_DAYS,
+        faults_from_ms: (live_from_ms + DAY_MS - 1).div_euclid(DAY_MS) * DAY_MS,
     });
     Feed {
         names: plant.names().to_vec(),
@@ -280,10 +290,7 @@ fn plant(args: &Args, plan: Plan) -> Feed {
         ),
         hint: Some(plant::faults::HINT),
         interval_ms: PLANT_INTERVAL_MS,
-        pace: Pace {
-            speed,
-            live_from_ms: start_ms + HISTORY_DAYS * DAY_MS,
-        },
+        pace: Pace { speed, live_from_ms },
         plan: Plan {
             interval: "5m".to_owned(),
             horizons: vec![1, 3, 12, 36],

@@ -52,7 +52,7 @@ fn streams(board: &Board) -> String {
     let near = text::ahead(record.ahead[0].steps, record.interval_ms);
     let far = text::ahead(record.ahead[record.ahead.len() - 1].steps, record.interval_ms);
     let mut out = format!(
-        "  {:width$} {:>9} {near:>10} {:>28}  {:14} {:>7} {:>6}  state\n",
+        "  {:width$} {:>9} {near:>10} {:>28}  {:17} {:>7} {:>6}  state\n",
         "sensor",
         "now",
         format!("{far}, 80 % band"),
@@ -88,7 +88,7 @@ fn line(board: &Board, stream: &Stream, width: usize) -> String {
         _ => text::mark(mark),
     };
     format!(
-        "  {:width$} {:>9} {:>10} {band:>28}  {leader:14} {:>7} {:>6}  {state}\n",
+        "  {:width$} {:>9} {:>10} {band:>28}  {leader:17} {:>7} {:>6}  {state}\n",
         stream.name,
         text::number(record.observed),
         text::number(near.mid),
@@ -111,6 +111,13 @@ pub(crate) fn closing(board: &Board, status: &Status) -> String {
         "Model version {} at the end; {}.",
         board.model_version, status.training
     );
+    if status.underway > 0 {
+        let _ = writeln!(
+            out,
+            "{} observations were still on their way.",
+            text::count(status.underway)
+        );
+    }
     if status.written_off > 0 {
         let _ = writeln!(
             out,
@@ -133,12 +140,12 @@ pub(crate) fn closing(board: &Board, status: &Status) -> String {
     out.push_str("\nForecasts against the readings that came later, over all streams while in service:\n");
     let _ = writeln!(
         out,
-        "  {:12} {:>11} {:>15}   skill against \"nothing changes\"",
+        "  {:14} {:>11} {:>15}   skill against \"nothing changes\"",
         "horizon", "forecasts", "in 80 % band"
     );
     let _ = writeln!(
         out,
-        "  {:12} {:>11} {:>15}   {:>7} {:>7} {:>7}",
+        "  {:14} {:>11} {:>15}   {:>7} {:>7} {:>7}",
         "", "scored", "(80 % is right)", "median", "worst", "best"
     );
     let interval_ms = board
@@ -150,7 +157,7 @@ pub(crate) fn closing(board: &Board, status: &Status) -> String {
         let [worst, median, best] = line.skill.map_or([None; 3], |skill| skill.map(Some));
         let _ = writeln!(
             out,
-            "  {:12} {:>11} {:>15}   {:>7} {:>7} {:>7}",
+            "  {:14} {:>11} {:>15}   {:>7} {:>7} {:>7}",
             text::ahead(line.steps, interval_ms),
             text::count(line.scored),
             format!("{:.1} %", line.coverage * 100.0),

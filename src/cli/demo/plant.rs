@@ -43,8 +43,8 @@ pub(crate) struct Options {
     pub start_ms: i64,
     /// Between two readings of a sensor.
     pub interval_ms: i64,
-    /// When faults begin, days after the start: the history before is clean.
-    pub clean_days: i64,
+    /// Midnight from which on sensors fail: the history before is clean.
+    pub faults_from_ms: i64,
 }
 
 /// The plant.
@@ -99,11 +99,11 @@ impl Readings for Plant {
             start_ms,
             interval_ms,
             streams,
-            clean_days,
+            faults_from_ms,
             ..
         } = self.options;
         let time_ms = start_ms + self.step * interval_ms;
-        let fault_ms = time_ms - start_ms - clean_days * DAY_MS;
+        let fault_ms = time_ms - faults_from_ms;
         let hours = interval_ms as f64 / HOUR_MS as f64;
         for (index, line) in self.lines.iter_mut().enumerate() {
             let values = line.step(time_ms, hours);

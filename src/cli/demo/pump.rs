@@ -7,11 +7,8 @@ use std::time::{Duration, Instant};
 use super::clock;
 use super::reading::{Reading, Readings};
 use crate::daemon::Stop;
-use crate::kafka::feed::{Error, Feeder};
+use crate::kafka::feed::{Error, Feeder, Outgoing};
 
-/// Observations on their way at most. The embedded broker keeps 5 MiB per partition, about 5000 forecasts: more would be
-/// dropped unread. Less would leave the daemon idle between two commits.
-const UNDERWAY_MAX: u64 = 6_000;
 /// Without any outcome for so long, what is underway is written off: the demo goes on and the totals show it.
 const WRITE_OFF_AFTER: Duration = Duration::from_secs(20);
 /// How long a full queue may stay full.
@@ -72,6 +69,8 @@ pub(crate) struct Pump<'a> {
     pub feeder: Feeder,
     pub topic: String,
     pub pace: Pace,
+    /// Observations on their way at most: beyond, the pump waits.
+    pub underway_max: u64,
     pub progress: &'a Progress,
     pub stop: &'a Stop,
 }
@@ -108,14 +107,13 @@ impl Pump<'_> {
                     break;
                 }
                 write_record(&mut text, &keys[reading.stream], reading);
-                let kafka_ms = reading.time_ms.max(0);
-                self.feeder.send(
-                    &self.topic,
-                    &names[reading.stream],
-                    text.as_bytes(),
-                    kafka_ms,
-                    PATIENCE,
-                )?;
+                let outgoing = Outgoing {
+                    topic: &self.topic,
+                    key: &names[reading.stream],
+                    value: text.as_bytes(),
+                    timestamp_ms: reading.time_ms.max(0),
+                };
+                self.feeder.send(&outgoing, PATIENCE)?;
                 self.progress.fed.fetch_add(1, Ordering::Release);
             }
             self.progress.time_ms.store(first.time_ms, Ordering::Release);
@@ -159,7 +157,7 @@ impl Pump<'_> {
         let progress = self.progress;
         let mut seen = progress.seen.load(Ordering::Acquire);
         let mut since = clock::now();
-        while progress.underway() >= UNDERWAY_MAX {
+        while progress.underway() >= self.underway_max {
             progress.held_back.store(true, Ordering::Release);
             if self.stop.wait(PAUSE) {
                 return false;

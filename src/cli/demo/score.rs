@@ -38,11 +38,6 @@ impl Tally {
         self.naive_sum += (truth - waiting.naive).abs();
     }
 
-    /// Share of readings within the band; `None` before the first.
-    pub(crate) fn coverage(&self) -> Option<f64> {
-        (self.scored > 0).then(|| self.inside as f64 / self.scored as f64)
-    }
-
     /// 1 − mean absolute error / that of "nothing changes": 0 is no better, 1 is perfect. `None` where nothing changed.
     pub(crate) fn skill(&self) -> Option<f64> {
         (self.naive_sum > 0.0).then(|| 1.0 - self.error_sum / self.naive_sum)

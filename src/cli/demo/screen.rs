@@ -113,7 +113,7 @@ impl Columns {
             spare -= if fits { wanted } else { 0 };
             fits
         };
-        let leader = take(15, CELLS_MIN);
+        let leader = take(18, CELLS_MIN);
         let next = take(11, CELLS_MIN);
         let far = if take(9, CELLS_MIN + 6) { 26 } else { 17 };
         let cells = usize::from(if spare > CELLS_MIN { spare - 1 } else { 0 });
@@ -169,7 +169,7 @@ fn streams(frame: &mut Frame<'_>, area: Rect, board: &Board, scroll: usize) {
         titles.push(format!("last {}, next", clock::span(past_ms)));
     }
     if columns.leader {
-        widths.push(Constraint::Length(14));
+        widths.push(Constraint::Length(17));
         titles.push("led by".to_owned());
     }
     widths.extend([Constraint::Length(7), Constraint::Length(6), Constraint::Min(12)]);

@@ -20,6 +20,11 @@ use crate::kafka::embedded::{self, EmbeddedBroker};
 const PARTITIONS: i32 = 3;
 /// Name of the pipeline.
 pub(crate) const PIPELINE: &str = "plant";
+/// The embedded broker keeps 5 MiB per partition, some 7000 forecasts, and few streams spread badly: more would be dropped
+/// unread. Less would leave the daemon idle between two commits.
+const UNDERWAY_EMBEDDED: u64 = 9_000;
+/// A real one keeps everything: bounds how far the view is behind.
+const UNDERWAY_CLUSTER: u64 = 50_000;
 /// How long a real cluster may take to answer.
 const CLUSTER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Readings of years ago are older than any cluster's retention: without these the topics would be emptied while they are
@@ -70,6 +75,8 @@ pub(crate) struct Stage {
     /// The cluster as the daemon's config names it.
     pub kafka: crate::kafka::Config,
     pub topics: Topics,
+    /// Observations that may be on their way at once.
+    pub underway_max: u64,
     /// What to tell at the start.
     pub place: Vec<String>,
     _store: TempDir,
@@ -117,6 +124,11 @@ impl Stage {
         if broker.is_none() {
             make_topics(&kafka, &topics)?;
         }
+        let underway_max = if broker.is_some() {
+            UNDERWAY_EMBEDDED
+        } else {
+            UNDERWAY_CLUSTER
+        };
         let place = place(&plan.brokers, &topics);
         let daemon_stop = Stop::new();
         let (http, daemon) = start_daemon(config, daemon_stop.clone())?;
@@ -126,6 +138,7 @@ impl Stage {
             http,
             kafka,
             topics,
+            underway_max,
             place,
             _store: store,
             _broker: broker,

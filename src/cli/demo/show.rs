@@ -25,6 +25,9 @@ const SCRAPE: Duration = Duration::from_secs(1);
 /// How long the end waits for outcomes that are underway.
 const LAST_WAIT: Duration = Duration::from_secs(15);
 
+/// The same where somebody asked for the end.
+const QUIT_WAIT: Duration = Duration::from_secs(3);
+
 /// What the loop needs.
 pub(crate) struct Show<'a> {
     pub board: Board,
@@ -36,6 +39,8 @@ pub(crate) struct Show<'a> {
     pub stage: &'a Stage,
     pub progress: &'a Progress,
     pub notes: &'a Notes,
+    /// Asked for by whoever watches.
+    pub quit: &'a Stop,
     /// Ends feeding.
     pub feed_stop: &'a Stop,
     /// Ends everything.
@@ -120,7 +125,7 @@ impl Show<'_> {
             terminal.draw(|frame| screen::draw(frame, &self.board, &status, looks.scroll))?;
             let left = frame_end.saturating_duration_since(clock::now());
             match terminal::wish(left)? {
-                Some(Wish::Quit) => self.stop.request(),
+                Some(Wish::Quit) => self.quit.request(),
                 Some(Wish::Scroll(by)) => looks.scroll = looks.scroll.saturating_add_signed(by),
                 None => {}
             }
@@ -157,7 +162,7 @@ impl Show<'_> {
                 Ok(batch) => batch.into_iter().for_each(|event| self.board.take(event)),
                 Err(RecvTimeoutError::Timeout) => return,
                 Err(RecvTimeoutError::Disconnected) => {
-                    let _ = self.stop.wait(left); // nothing will come any more: keep the pace of the pictures
+                    let _ = self.quit.wait(left); // nothing will come any more: keep the pace of the pictures
                     return;
                 }
             }
@@ -170,7 +175,7 @@ impl Show<'_> {
     /// Whether the view is to end now. Once its time is over, nothing more is fed, and what is underway may arrive.
     fn ending(&self, looks: &mut Looks) -> bool {
         let progress = self.progress;
-        if self.stop.is_requested() || self.stage.ended() || progress.failed.load(Ordering::Acquire) {
+        if self.stage.ended() || progress.failed.load(Ordering::Acquire) {
             return true;
         }
         let now = clock::now();
@@ -180,13 +185,14 @@ impl Show<'_> {
             .is_some_and(|seconds| elapsed >= Duration::from_secs(seconds));
         // On a terminal the last picture of a file stays until somebody has looked at it.
         let ended = progress.done.load(Ordering::Acquire) && !(looks.live && self.seconds.is_none());
-        if !late && !ended {
+        let quit = self.quit.is_requested();
+        if !late && !ended && !quit {
             return false;
         }
         self.feed_stop.request();
         let since = *looks.ending.get_or_insert(now);
         let arrived = progress.ended.load(Ordering::Acquire) && progress.underway() == 0;
-        arrived || now.duration_since(since) > LAST_WAIT
+        arrived || now.duration_since(since) > if quit { QUIT_WAIT } else { LAST_WAIT }
     }
 
     fn status(&self, looks: &mut Looks) -> Status {
@@ -214,6 +220,7 @@ impl Show<'_> {
                 .collect(),
             elapsed,
             fed,
+            underway: progress.underway(),
             written_off: progress.written_off.load(Ordering::Acquire),
             fed_rate: looks.fed.update(elapsed, fed as f64),
             forecast_rate: looks.forecasts.update(elapsed, self.board.forecasts as f64),

@@ -16,6 +16,8 @@ pub(crate) struct Status {
     pub elapsed: Duration,
     /// Observations fed.
     pub fed: u64,
+    /// Fed and without an outcome so far.
+    pub underway: u64,
     /// Given up waiting for.
     pub written_off: u64,
     /// Observations per second.
@@ -62,7 +64,7 @@ impl Status {
             .leaders()
             .iter()
             .take(4)
-            .map(|(name, count)| format!("{name} {count}"))
+            .map(|(name, count)| format!("{name} on {count}"))
             .collect();
         let letters = text::letters(board);
         let written_off = if self.written_off > 0 {
@@ -125,7 +127,10 @@ pub(crate) mod tests {
             lines[1],
             "2 of 3 streams in service · model version 7 · learning: 12,000 rows"
         );
-        assert_eq!(lines[2], "led by: day 1, network 1 · no forecast: 1 missing");
+        assert_eq!(
+            lines[2],
+            "led by: day on 1, network on 1 · no forecast: 1 missing"
+        );
     }
 
     #[test]

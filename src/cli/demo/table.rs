@@ -291,6 +291,14 @@ fn bad_row(error: &csv::Error, bad: &mut BadTable) {
     }
 }
 
+/// Where a cell belongs, and where it stands.
+struct Slot<'a> {
+    stream: usize,
+    time_ms: i64,
+    line: u64,
+    column: &'a str,
+}
+
 /// Collects rows.
 struct Builder {
     names: Vec<String>,
@@ -325,13 +333,13 @@ impl Builder {
         match *layout {
             Layout::Wide { first_value, .. } => {
                 for column in first_value..row.len() {
-                    self.cell(
-                        column - first_value,
+                    let slot = Slot {
+                        stream: column - first_value,
                         time_ms,
-                        &row[column],
-                        (line, &header[column]),
-                        bad,
-                    );
+                        line,
+                        column: &header[column],
+                    };
+                    self.cell(&slot, &row[column], bad);
                 }
             }
             Layout::Long { stream, value, .. } => {
@@ -343,8 +351,13 @@ impl Builder {
                     );
                     return;
                 }
-                let stream = self.intern(&row[stream]);
-                self.cell(stream, time_ms, &row[value], (line, &header[value]), bad);
+                let slot = Slot {
+                    stream: self.intern(&row[stream]),
+                    time_ms,
+                    line,
+                    column: &header[value],
+                };
+                self.cell(&slot, &row[value], bad);
             }
         }
     }
@@ -358,29 +371,24 @@ impl Builder {
         self.names.len() - 1
     }
 
-    fn cell(
-        &mut self,
-        stream: usize,
-        time_ms: i64,
-        text: &str,
-        (line, column): (u64, &str),
-        bad: &mut BadTable,
-    ) {
+    fn cell(&mut self, slot: &Slot<'_>, text: &str, bad: &mut BadTable) {
         let value = if text.is_empty() {
             Ok(None)
         } else {
             text.parse::<f64>().map(Some)
         };
         match value {
-            Ok(value) if value.is_none_or(f64::is_finite) => self.readings.push(Reading {
-                stream,
-                time_ms,
-                value,
-            }),
+            Ok(value) if value.is_none_or(f64::is_finite) => {
+                self.readings.push(Reading {
+                    stream: slot.stream,
+                    time_ms: slot.time_ms,
+                    value,
+                });
+            }
             _ => {
                 let reason =
                     format!("`{text}` is no finite number; leave the cell blank where nothing was measured");
-                bad.note(line, Some(column), reason);
+                bad.note(slot.line, Some(slot.column), reason);
             }
         }
     }

@@ -12,7 +12,7 @@ fn plant(seed: u64, streams: usize) -> Plant {
         streams,
         start_ms: START_MS,
         interval_ms: INTERVAL_MS,
-        clean_days: 2,
+        faults_from_ms: START_MS + 2 * DAY_MS,
     })
 }
 
