@@ -290,7 +290,7 @@ mod tests {
             Duration::from_secs(3),
         );
         for sample in [
-            "tidecast_up 1.0\n",
+            "tidecast_up{} 1.0\n",
             "tidecast_streams{pipeline=\"plant\"} 12.0\n",
             "tidecast_lag_records{pipeline=\"plant\",topic=\"sensors\",partition=\"1\"} 10.0\n",
             "tidecast_lost_records{pipeline=\"plant\"} 6.0\n",

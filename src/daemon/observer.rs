@@ -72,7 +72,7 @@ impl Counters {
     }
 
     fn count(&mut self, report: &TurnReport<'_>) {
-        add(&self.records, report.records);
+        add(&self.records, report.records.saturating_sub(report.replayed));
         add(&self.replayed, report.replayed);
         add(&self.received_bytes, report.bytes);
         add(&self.published_bytes, report.bytes_published);
@@ -224,9 +224,7 @@ impl Observer for Watch {
         self.counters.count(report);
         self.count_dead_letters(report.outcomes);
         self.count_anomalies(report.partitions);
-        self.pipeline
-            .records
-            .fetch_add(report.records + report.replayed, Ordering::Relaxed);
+        self.pipeline.records.fetch_add(report.records, Ordering::Relaxed);
         self.write_board(report, now);
     }
 }
@@ -314,7 +312,7 @@ mod tests {
         );
         let text = metrics.text(|_| ());
         for sample in [
-            "tidecast_records_total{pipeline=\"plant\"} 15.0\n",
+            "tidecast_records_total{pipeline=\"plant\"} 9.0\n",
             "tidecast_records_replayed_total{pipeline=\"plant\"} 6.0\n",
             "tidecast_observations_total{pipeline=\"plant\",outcome=\"forecast\"} 9.0\n",
             "tidecast_observations_total{pipeline=\"plant\",outcome=\"dead_letter\"} 6.0\n",

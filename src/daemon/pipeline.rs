@@ -253,6 +253,8 @@ impl PipelineThread {
         let pipeline = &self.board.name;
         let mut pause = BACK_OFF_MIN;
         let mut waited = false;
+        // Said before the first answer or time-out, which may take ten seconds.
+        self.board.set_stage(Stage::Waiting(format!("waiting for {whom}")));
         while !self.stop.is_requested() {
             match attempt() {
                 Ok(done) => {

@@ -81,7 +81,7 @@ fn http_answers_life_readiness_and_metrics() {
         let (status, body) = get(address, "/metrics");
         assert_eq!(status, "HTTP/1.1 200 OK");
         assert!(
-            body.contains("tidecast_ready 0.0\n") && body.ends_with("# EOF\n"),
+            body.contains("tidecast_ready{} 0.0\n") && body.ends_with("# EOF\n"),
             "{body}"
         );
         pipeline.set_stage(Stage::Running);
@@ -129,9 +129,10 @@ fn config(store: &std::path::Path) -> config::Config {
         "service.instance=test".to_owned(),
         format!("store.url=file://{}", store.display()),
         "kafka.brokers=[\"127.0.0.1:1\"]".to_owned(), // nobody listens on port 1
-        "pipeline.plant.input={ topics = [\"sensors\"], values = [\"v\"] }".to_owned(),
-        "pipeline.plant.output={ topic = \"forecasts\" }".to_owned(),
-        "pipeline.plant.dead_letter={ topic = \"dead\" }".to_owned(),
+        "pipeline.plant.input.topics=[\"sensors\"]".to_owned(),
+        "pipeline.plant.input.values=[\"v\"]".to_owned(),
+        "pipeline.plant.output.topic=forecasts".to_owned(),
+        "pipeline.plant.dead_letter.topic=dead".to_owned(),
     ];
     let sources = config::Sources {
         set: set.to_vec(),

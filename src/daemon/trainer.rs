@@ -148,12 +148,16 @@ impl TrainerThread {
 
     /// One round: chunks, an offer, a mini-batch. False where every worker has left.
     fn train(&mut self, state: &mut State, trainer: &mut Trainer) -> bool {
-        let wait = std::mem::take(&mut state.pause);
-        match self.intake.take(wait) {
-            Err(NobodyLeft) => return false,
-            Ok(None) => {}
-            // What is left of the pause is found anew below: the cap knows clocks, not pauses.
-            Ok(Some((worker, chunk))) => self.intake.give_back(worker, trainer.absorb(chunk)),
+        let mut wait = std::mem::take(&mut state.pause);
+        loop {
+            match self.intake.take(wait) {
+                Err(NobodyLeft) => return false,
+                Ok(None) => break,
+                Ok(Some((worker, chunk))) => self.intake.give_back(worker, trainer.absorb(chunk)),
+            }
+            // All that is there before the next mini-batch: workers that catch up would drop rows otherwise. What is left
+            // of the pause is found anew below, since the cap knows clocks and not pauses.
+            wait = Duration::ZERO;
         }
         let now = self.clock.elapsed();
         let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);

@@ -55,13 +55,16 @@ pub const TABLE: &[Row] = &[
     // --- records and outcomes ---
     counter(
         "tidecast_records_total",
-        "Records taken from the input topics, replayed ones not included",
+        "Records taken for the first time: those read again to restore state are not among them",
     ),
     counter(
         "tidecast_records_replayed_total",
         "Records read again to restore state; their outcomes were published before",
     ),
-    counter("tidecast_received_bytes_total", "Bytes of keys and values taken"),
+    counter(
+        "tidecast_received_bytes_total",
+        "Bytes of keys and values taken, those read again included",
+    ),
     counter(
         "tidecast_published_bytes_total",
         "Bytes of keys and values published",
