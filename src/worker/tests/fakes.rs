@@ -1,6 +1,7 @@
 //! The other ports in memory: models, time, an observer; and a worker over all of them.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,19 +20,27 @@ pub(super) type TestWorker = Worker<FakeSource, FakeSink, FakeModels, NoTape, Fa
 
 pub(super) struct FakeModels(Shared);
 
+thread_local! {
+    /// Made once: a test asks for the newest in every turn.
+    static MODELS: RefCell<BTreeMap<u64, Arc<Model>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
 /// A version with weights of its own.
 pub(super) fn model(version: u64) -> Arc<Model> {
-    let config = config().engine;
-    let origin = Origin {
-        version: ModelVersion(version),
-        parent: None,
-        lineage: 7,
-        made: "test".into(),
+    let make = || {
+        let origin = Origin {
+            version: ModelVersion(version),
+            parent: None,
+            lineage: 7,
+            made: "test".into(),
+        };
+        let shape = engine::shape(&config().engine);
+        Arc::new(Model::from_params(
+            origin,
+            crate::nn::Params::init(&shape, version),
+        ))
     };
-    Arc::new(Model::from_params(
-        origin,
-        crate::nn::Params::init(&engine::shape(&config), version),
-    ))
+    MODELS.with_borrow_mut(|models| Arc::clone(models.entry(version).or_insert_with(make)))
 }
 
 impl Models for FakeModels {
