@@ -44,8 +44,10 @@ pub(crate) struct Lookup {
 }
 
 impl Lookup {
-    pub(crate) fn open(config: &Config, pipeline: &str) -> Result<Self, Error> {
+    /// `isolation` is librdkafka's `isolation.level`: of records, and of committed offsets whose transaction is pending.
+    pub(crate) fn open(config: &Config, pipeline: &str, isolation: &str) -> Result<Self, Error> {
         let consumer = client::visitor(config, pipeline, "lookup")
+            .set("isolation.level", isolation)
             .create_with_context(Visitor)
             .map_err(|error| classify(config, "opening the lookup client", &error))?;
         Ok(Self {

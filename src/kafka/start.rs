@@ -23,12 +23,15 @@ use crate::worker::switch_log::SwitchLog;
 /// Transient: the cluster is away, a topic is not there, or a topic without offsets belongs to a group that has members.
 /// Fatal: the client refuses its properties.
 pub fn resolve_start(config: &Config, worker: &worker::Config) -> Result<(), Error> {
-    let lookup = Lookup::open(config, &worker.pipeline)?;
+    // Whether there is an offset is asked without regard to pending transactions: a killed process leaves one, and what
+    // would end it (the worker's new producer) comes after this.
+    let glance = Lookup::open(config, &worker.pipeline, "read_uncommitted")?;
     for topic in &worker.topics {
-        let count = lookup::partition_count(config, lookup.consumer(), topic)?;
-        if has_offsets(config, &lookup, topic, count)? {
+        let count = lookup::partition_count(config, glance.consumer(), topic)?;
+        if has_offsets(config, &glance, topic, count)? {
             continue;
         }
+        let lookup = Lookup::open(config, &worker.pipeline, "read_committed")?;
         let mut list = TopicPartitionList::new();
         for partition in (0..count).map(Partition) {
             let (start, base) = resolve(&lookup, topic, partition, worker)?;
