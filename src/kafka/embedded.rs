@@ -15,8 +15,7 @@ use rdkafka::mocking::MockCluster;
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What this broker cannot do, for whoever shows it.
-pub const LIMITS: &str =
-    "exactly-once needs a real broker: this one ignores transactions and keeps 5 MiB per partition";
+pub const LIMITS: &str = "exactly-once needs a real broker: the one in here ignores transactions";
 
 /// Why there is no embedded broker.
 #[derive(Debug, thiserror::Error)]

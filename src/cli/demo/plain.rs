@@ -10,13 +10,19 @@ use super::{clock, text};
 const STREAMS_SHOWN: usize = 12;
 
 /// How to read the two scores.
-pub(crate) const LEGEND: &str = "in band: share of readings that fell inside the band (80 % is right) · skill: by how much \
-     the error is smaller than that of \"nothing changes\"";
+pub(crate) const LEGEND: &str = "in band: readings that fell inside the band (80 % is right) · skill: how much less error than \"nothing changes\"";
+/// The same for a small terminal.
+pub(crate) const LEGEND_SHORT: &str =
+    "in band: 80 % is right · skill: how much less error than \"nothing changes\"";
 
 /// What this is, once, at the start.
 pub(crate) fn opening(status: &Status) -> String {
     let mut out = format!("tidecast demo: {}\n", status.what);
-    for line in &status.place {
+    for line in status
+        .hint
+        .into_iter()
+        .chain(status.place.iter().map(String::as_str))
+    {
         let _ = writeln!(out, "  {line}"); // a string takes everything
     }
     let _ = writeln!(out, "  {LEGEND}");

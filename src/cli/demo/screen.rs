@@ -16,7 +16,7 @@ const NEXT: Color = Color::Cyan;
 
 /// Draws everything; `scroll` is the first stream on show.
 pub(crate) fn draw(frame: &mut Frame<'_>, board: &Board, status: &Status, scroll: usize) {
-    let head = header(board, status, frame.area().width);
+    let head = header(board, status, frame.area());
     let foot = footer(board, status, frame.area().width);
     let height = |lines: &[Line<'_>]| Constraint::Length(u16::try_from(lines.len()).unwrap_or(9));
     let rows = Layout::vertical([
@@ -28,12 +28,13 @@ pub(crate) fn draw(frame: &mut Frame<'_>, board: &Board, status: &Status, scroll
     let [top, middle, gap, bottom] = rows.areas(frame.area());
     frame.render_widget(Paragraph::new(head), top);
     streams(frame, middle, board, scroll);
-    frame.render_widget(hint(board, middle, scroll), gap);
+    frame.render_widget(keys(board, middle, scroll), gap);
     frame.render_widget(Paragraph::new(foot), bottom);
 }
 
-/// What this is, where it runs, and how to read it. Lines break where the terminal is narrow.
-fn header(board: &Board, status: &Status, width: u16) -> Vec<Line<'static>> {
+/// What this is, where it runs, and how to read it. Lines break where the terminal is narrow; on a small one only what is
+/// needed stays, so that the streams have room.
+fn header(board: &Board, status: &Status, area: Rect) -> Vec<Line<'static>> {
     let time = if board.time_ms == i64::MIN {
         String::new()
     } else {
@@ -43,30 +44,46 @@ fn header(board: &Board, status: &Status, width: u16) -> Vec<Line<'static>> {
         .fg(Color::Black)
         .bg(NEXT)
         .add_modifier(Modifier::BOLD);
-    let mut lines = vec![Line::from(vec![
-        Span::styled(" tidecast demo ", title),
-        Span::raw(format!("  {}", status.what)),
-    ])];
-    lines.push(Line::from(vec![
-        Span::raw(" "),
-        Span::styled(time, HEAD),
-        Span::raw(format!("  {}", status.pace())),
-    ]));
-    for text in &status.place {
+    let mut lines = vec![
+        Line::from(vec![
+            Span::styled(" tidecast demo ", title),
+            Span::raw(format!("  {}", status.what)),
+        ]),
+        Line::from(vec![
+            Span::raw(" "),
+            Span::styled(time, HEAD),
+            Span::raw(format!("  {}", status.pace())),
+        ]),
+    ];
+    let mut say = |text: &str, style: Style| {
         lines.extend(
-            broken(text, width)
+            broken(text, area.width)
                 .into_iter()
-                .map(|line| Line::styled(line, DIM)),
+                .map(|line| Line::styled(line, style)),
         );
+    };
+    let small = area.height < 30 || area.width < 100;
+    if small {
+        status
+            .place
+            .iter()
+            .skip(status.place.len().saturating_sub(1))
+            .for_each(|text| say(text, DIM));
+        say(plain::LEGEND_SHORT, Style::new());
+        return lines;
     }
-    lines.push(Line::default());
-    for text in [
+    status
+        .hint
+        .into_iter()
+        .chain(status.place.iter().map(String::as_str))
+        .for_each(|text| say(text, DIM));
+    say("", DIM);
+    say(
         "Each row is one sensor: its reading now, the forecast with its 80 % band, and how right its forecasts were so far.",
-        plain::LEGEND,
-    ] {
-        lines.extend(broken(text, width).into_iter().map(Line::raw));
-    }
-    lines.push(Line::default());
+        Style::new(),
+    );
+    say(plain::LEGEND, Style::new());
+    say("", DIM);
     lines
 }
 
@@ -279,7 +296,7 @@ fn skill_style(skill: Option<f64>) -> Style {
     }
 }
 
-fn hint(board: &Board, area: Rect, scroll: usize) -> Paragraph<'static> {
+fn keys(board: &Board, area: Rect, scroll: usize) -> Paragraph<'static> {
     let shown = usize::from(area.height.saturating_sub(1));
     let total = board.streams.len();
     let last = (scroll + shown).min(total);

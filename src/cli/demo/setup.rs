@@ -201,10 +201,10 @@ fn make_topics(kafka: &crate::kafka::Config, topics: &Topics) -> anyhow::Result<
 
 fn place(brokers: &[String], topics: &Topics) -> Vec<String> {
     if brokers.is_empty() {
-        return vec![format!(
-            "in this process: broker, daemon and an empty store; {}",
-            embedded::LIMITS
-        )];
+        return vec![
+            "everything runs in this process, with an empty store".to_owned(),
+            embedded::LIMITS.to_owned(),
+        ];
     }
     let brokers = brokers.join(",");
     vec![
@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn setup_place_says_where_forecasts_are() {
         let topics = Topics::new("p");
-        assert!(place(&[], &topics)[0].contains("exactly-once needs a real broker"));
+        assert!(place(&[], &topics)[1].contains("exactly-once needs a real broker"));
         assert!(place(&["k:9092".to_owned()], &topics)[1].contains("kcat -b k:9092 -t p.forecasts"));
     }
 }

@@ -212,12 +212,8 @@ impl Show<'_> {
         let time_ms = progress.time_ms.load(Ordering::Acquire);
         Status {
             what: self.what.clone(),
-            place: self
-                .hint
-                .into_iter()
-                .map(str::to_owned)
-                .chain(self.stage.place.iter().cloned())
-                .collect(),
+            hint: self.hint,
+            place: self.stage.place.clone(),
             elapsed,
             fed,
             underway: progress.underway(),

@@ -10,6 +10,8 @@ use super::text;
 pub(crate) struct Status {
     /// What is fed, in a few words.
     pub what: String,
+    /// What to watch for.
+    pub hint: Option<&'static str>,
     /// Where it runs and what that means, for the first lines.
     pub place: Vec<String>,
     /// Since the start.
@@ -82,7 +84,7 @@ impl Status {
                 self.forecast_rate,
             ),
             format!(
-                "{} of {} streams in service · model version {} · {}",
+                "{} of {} in service · model version {} · {}",
                 board.ready(),
                 board.streams.len(),
                 board.model_version,
@@ -125,7 +127,7 @@ pub(crate) mod tests {
         );
         assert_eq!(
             lines[1],
-            "2 of 3 streams in service · model version 7 · learning: 12,000 rows"
+            "2 of 3 in service · model version 7 · learning: 12,000 rows"
         );
         assert_eq!(
             lines[2],

@@ -42,7 +42,7 @@ pub(crate) fn metric(text: &str, name: &str) -> Option<f64> {
 pub(crate) fn says(metrics: &str) -> String {
     let rows = metric(metrics, "tidecast_training_rows_total").unwrap_or(0.0);
     if rows < 1.0 {
-        return "training starts once enough readings are in".to_owned();
+        return "training starts soon".to_owned();
     }
     let whole = |name: &str| metric(metrics, name).unwrap_or(0.0).max(0.0);
     #[allow(
@@ -52,7 +52,7 @@ pub(crate) fn says(metrics: &str) -> String {
     )]
     let count = |name: &str| text::count(whole(name) as u64);
     format!(
-        "network trained on {} rows, {} updates served, {} refused by the gate",
+        "trained on {} rows, updates: {}, refused: {}",
         count("tidecast_training_rows_total"),
         count("tidecast_training_versions_total"),
         count("tidecast_training_refused_total"),
@@ -73,12 +73,9 @@ mod tests {
 
     #[test]
     fn says_what_was_trained() {
-        assert!(says("").contains("starts once"));
+        assert!(says("").contains("starts soon"));
         let text =
             "tidecast_training_rows_total{pipeline=\"plant\"} 12345\ntidecast_training_versions_total 3\n";
-        assert_eq!(
-            says(text),
-            "network trained on 12,345 rows, 3 updates served, 0 refused by the gate"
-        );
+        assert_eq!(says(text), "trained on 12,345 rows, updates: 3, refused: 0");
     }
 }
