@@ -44,8 +44,17 @@ pub(crate) struct Lookup {
 }
 
 impl Lookup {
-    /// `isolation` is librdkafka's `isolation.level`: of records, and of committed offsets whose transaction is pending.
-    pub(crate) fn open(config: &Config, pipeline: &str, isolation: &str) -> Result<Self, Error> {
+    /// Sees what is committed.
+    pub(crate) fn open(config: &Config, pipeline: &str) -> Result<Self, Error> {
+        Self::isolated(config, pipeline, "read_committed")
+    }
+
+    /// Also sees what a pending transaction holds, and committed offsets on which one is pending: waits for none.
+    pub(crate) fn glance(config: &Config, pipeline: &str) -> Result<Self, Error> {
+        Self::isolated(config, pipeline, "read_uncommitted")
+    }
+
+    fn isolated(config: &Config, pipeline: &str, isolation: &str) -> Result<Self, Error> {
         let consumer = client::visitor(config, pipeline, "lookup")
             .set("isolation.level", isolation)
             .create_with_context(Visitor)

@@ -106,7 +106,7 @@ impl KafkaSource {
 
     fn lookup(&mut self) -> Result<&mut Lookup, Error> {
         if self.lookup.is_none() {
-            self.lookup = Some(Lookup::open(&self.config, &self.pipeline, "read_committed")?);
+            self.lookup = Some(Lookup::open(&self.config, &self.pipeline)?);
         }
         Ok(self.lookup.as_mut().expect("made above"))
     }

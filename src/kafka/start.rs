@@ -25,13 +25,13 @@ use crate::worker::switch_log::SwitchLog;
 pub fn resolve_start(config: &Config, worker: &worker::Config) -> Result<(), Error> {
     // Whether there is an offset is asked without regard to pending transactions: a killed process leaves one, and what
     // would end it (the worker's new producer) comes after this.
-    let glance = Lookup::open(config, &worker.pipeline, "read_uncommitted")?;
+    let glance = Lookup::glance(config, &worker.pipeline)?;
     for topic in &worker.topics {
         let count = lookup::partition_count(config, glance.consumer(), topic)?;
         if has_offsets(config, &glance, topic, count)? {
             continue;
         }
-        let lookup = Lookup::open(config, &worker.pipeline, "read_committed")?;
+        let lookup = Lookup::open(config, &worker.pipeline)?;
         let mut list = TopicPartitionList::new();
         for partition in (0..count).map(Partition) {
             let (start, base) = resolve(&lookup, topic, partition, worker)?;

@@ -17,28 +17,33 @@ where
     C: Clock,
     O: Observer,
 {
-    /// Answers what the group said. Rows in hand are settled by now.
-    pub(super) fn answer(&mut self, event: Event) -> Result<(), Error> {
-        match event {
-            Event::Idle | Event::Record | Event::End(_) => Ok(()),
-            Event::Assigned(ids) => self.take_over(&ids),
-            Event::Revoked(ids) => self.hand_back(&ids),
-            Event::Lost(ids) => {
+    /// Answers what the group said; rows in hand are settled or dropped by now. The event is kept until the state of its
+    /// partitions is dropped, so that whatever fails in between, a panic included, it is answered by the next turn.
+    pub(super) fn answer(&mut self) -> Result<(), Error> {
+        match self.pending.clone() {
+            None | Some(Event::Idle | Event::Record | Event::End(_)) => Ok(()),
+            Some(Event::Assigned(ids)) => self.take_over(&ids),
+            Some(Event::Revoked(ids)) => self.hand_back(&ids),
+            Some(Event::Lost(ids)) => {
                 self.begin_again(&Error::NotMember {
                     reason: "its partitions were given to others".to_owned(),
                 });
                 self.forget(&ids);
                 self.source.release(&ids)
             }
-            Event::OutOfRange => Err(Error::Transient {
-                doing: "reading the input topics",
-                reason: "an offset is not in its log any more".to_owned(),
-                partition: None,
-            }),
+            Some(Event::OutOfRange) => {
+                self.pending = None;
+                Err(Error::Transient {
+                    doing: "reading the input topics",
+                    reason: "an offset is not in its log any more".to_owned(),
+                    partition: None,
+                })
+            }
         }
     }
 
-    pub(super) fn take_over(&mut self, ids: &[PartitionId]) -> Result<(), Error> {
+    fn take_over(&mut self, ids: &[PartitionId]) -> Result<(), Error> {
+        self.pending = None;
         self.source.hold(ids)?;
         let now = self.clock.now();
         self.crew.change(|slots| {
@@ -49,7 +54,7 @@ where
 
     /// Commit, drop the state, only then unassign: no transaction is open across an unassign, and whoever gets the
     /// partition reads what we committed.
-    pub(super) fn hand_back(&mut self, ids: &[PartitionId]) -> Result<(), Error> {
+    fn hand_back(&mut self, ids: &[PartitionId]) -> Result<(), Error> {
         let committed = if self.link == Link::Up {
             self.commit_now()
         } else {
@@ -67,7 +72,8 @@ where
         }
     }
 
-    pub(super) fn forget(&mut self, ids: &[PartitionId]) {
+    fn forget(&mut self, ids: &[PartitionId]) {
+        self.pending = None;
         self.crew
             .change(|slots| slots.retain(|slot| !ids.contains(&slot.id)));
     }

@@ -61,6 +61,8 @@ pub struct Worker<S, K, M, T, C, O> {
     pub(super) observer: O,
     pub(super) crew: Crew<K>,
     pub(super) link: Link,
+    /// What the group said and still waits for an answer to.
+    pub(super) pending: Option<Event>,
     /// Failures since the last commit, for the back-off.
     pub(super) failures: u32,
     pub(super) last_commit: Duration,
@@ -105,6 +107,7 @@ where
             clock,
             observer,
             link: Link::Down { due: now },
+            pending: None,
             failures: 0,
             last_commit: now,
             oldest: None,
@@ -172,14 +175,16 @@ where
     pub fn turn(&mut self) -> Result<(), Error> {
         let began = self.clock.now();
         self.observer.activity(Activity::Turn);
+        // What a turn that failed has left unanswered comes first: until then a partition may be ours no more.
+        self.answer()?;
         self.connect_if_due(began)?;
         self.restore_due()?;
-        let event = self.gather()?;
+        self.pending = self.gather()?;
         self.crew.settle_all()?;
         if self.is_commit_due() {
             self.commit_now()?;
         }
-        self.answer(event)?;
+        self.answer()?;
         self.adopt();
         self.pass_tape();
         self.report(began);
@@ -187,14 +192,14 @@ where
     }
 
     /// Takes records until there are enough, none waits, or an event comes.
-    fn gather(&mut self) -> Result<Event, Error> {
+    fn gather(&mut self) -> Result<Option<Event>, Error> {
         let before = self.crew.records;
         let began = self.clock.now();
         let records_max = as_u64(self.config.turn_records_max);
         loop {
             let taken = self.crew.records - before;
             if taken >= records_max || self.crew.is_laden() {
-                return Ok(Event::Idle);
+                return Ok(None);
             }
             let timeout = if taken == 0 {
                 self.patience()
@@ -217,15 +222,16 @@ where
                     }
                     // Reading the clock for each record would cost more than the record is worth.
                     if taken % 64 == 63 && self.clock.now() - began > GATHER_MAX {
-                        return Ok(Event::Idle);
+                        return Ok(None);
                     }
                 }
                 Ok(Event::End(id)) => self.note_end(id),
-                Ok(event) => return Ok(event),
+                Ok(Event::Idle) => return Ok(None),
+                Ok(event) => return Ok(Some(event)),
                 Err(error) if error.ends_worker() => return Err(error),
                 Err(error) => {
                     self.note(&error);
-                    return Ok(Event::Idle);
+                    return Ok(None);
                 }
             }
         }

@@ -156,6 +156,28 @@ fn a_lost_assignment_before_any_poll_gives_the_same_bytes() {
 }
 
 #[test]
+fn a_failure_while_the_group_waits_is_answered_all_the_same() {
+    let (calls, expected) = undisturbed(RECORDS);
+    for poll in [9, 13, 16, 22] {
+        for (fault, call) in (1..=calls).flat_map(|call| [(Fault::Fail, call), (Fault::AnswerLost, call)]) {
+            let cluster = cluster(RECORDS);
+            let events = [
+                (poll, Event::Revoked(vec![id(0)])),
+                (poll + 7, Event::Assigned(vec![id(0)])),
+            ];
+            cluster.borrow_mut().events.extend(events);
+            cluster.borrow_mut().faults.insert(call, fault);
+            run(&cluster);
+            assert_eq!(
+                visible(&cluster),
+                expected,
+                "revoked before poll {poll}, {fault:?} at call {call}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_panic_in_a_turn_begins_again_and_loses_nothing() {
     let (_, expected) = undisturbed(RECORDS);
     let cluster = cluster(RECORDS);
