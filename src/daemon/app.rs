@@ -157,7 +157,11 @@ impl App {
         let in_use = lock(&self.in_use).take();
         match in_use {
             Some(instance) => Err(Error::InstanceInUse { instance }),
-            None => watched.and(joined),
+            None => {
+                watched.and(joined)?;
+                tracing::info!("stopped");
+                Ok(())
+            }
         }
     }
 
@@ -276,7 +280,7 @@ impl App {
             }
         }
         let took_ms = u64::try_from((self.clock.elapsed() - begun).as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(took_ms, "stopped: everything that was read is committed");
+        tracing::info!(took_ms, "every thread has ended");
         Ok(())
     }
 }

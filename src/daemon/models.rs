@@ -1,6 +1,6 @@
 //! The versions of a pipeline as its workers and its trainer see them: one slot for the newest, swapped whole.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::error::Error as StdError;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -129,6 +129,14 @@ impl Catalogue {
     /// The store's.
     pub fn put(&self, model: &Model) -> Result<Put, store::Error> {
         self.store.put(model)
+    }
+
+    /// Deletes old versions that are not in `named`; returns how many.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn prune(&self, named: &BTreeSet<ModelVersion>) -> Result<usize, store::Error> {
+        self.store.prune(named).map(|gone| gone.len())
     }
 
     fn load(&self, version: ModelVersion) -> Result<Option<Arc<Model>>, store::Error> {

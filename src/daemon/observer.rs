@@ -19,6 +19,9 @@ use crate::worker::report::{Outcomes, PartitionPhase, PartitionReport, TurnRepor
 /// The board is rewritten at least this often apart, unless something other than numbers changed.
 const BOARD_INTERVAL: Duration = Duration::from_millis(100);
 
+/// While a trouble lasts, its changing causes are logged this often.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(30);
+
 /// Handles of one pipeline's counters. Cloned handles count together.
 #[derive(Debug)]
 struct Counters {
@@ -132,6 +135,8 @@ pub struct Watch {
     anomalies: BTreeMap<PartitionId, u64>,
     dead_letters: BTreeMap<&'static str, Counter>,
     written: Duration,
+    /// When a trouble was logged last.
+    complained: Duration,
 }
 
 impl Watch {
@@ -148,6 +153,7 @@ impl Watch {
             anomalies: BTreeMap::new(),
             dead_letters: BTreeMap::new(),
             written: Duration::ZERO,
+            complained: Duration::ZERO,
         }
     }
 
@@ -197,12 +203,13 @@ impl Watch {
             view.calm_since = now;
         }
         if view.trouble.as_deref() != report.trouble {
-            transitions::log_trouble(
-                &self.pipeline.name,
-                self.worker,
-                view.trouble.as_deref(),
-                report.trouble,
-            );
+            // Its end always; another cause of the same trouble now and then: a broker that is away has several.
+            let began = view.trouble.is_none();
+            let due = now.saturating_sub(self.complained) >= COMPLAINT_INTERVAL;
+            if began || due || report.trouble.is_none() {
+                transitions::log_trouble(&self.pipeline.name, self.worker, report.trouble);
+                self.complained = now;
+            }
             view.trouble = report.trouble.map(str::to_owned);
         }
         if begins || now.saturating_sub(self.written) >= BOARD_INTERVAL {

@@ -197,6 +197,8 @@ impl PipelineThread {
     ) -> Result<JoinHandle<()>, Failure> {
         let trainer = TrainerThread {
             config: self.config.training.clone(),
+            kafka: self.kafka.clone(),
+            worker: self.config.worker.clone(),
             horizons: HorizonPlan::new(&self.config.worker.engine.horizons).scored,
             seed: catalogue.newest().lineage,
             lag_pause: self.config.worker.lag_pause_training,
@@ -254,7 +256,8 @@ impl PipelineThread {
         let mut pause = BACK_OFF_MIN;
         let mut waited = false;
         // Said before the first answer or time-out, which may take ten seconds.
-        self.board.set_stage(Stage::Waiting(format!("waiting for {whom}")));
+        self.board
+            .set_stage(Stage::Waiting(format!("waiting for {whom}")));
         while !self.stop.is_requested() {
             match attempt() {
                 Ok(done) => {

@@ -11,8 +11,10 @@ use crate::daemon::models::{Catalogue, chain};
 use crate::daemon::pacing::{CpuCap, paused_by_lag};
 use crate::daemon::stop::Stop;
 use crate::daemon::tape::{Intake, NobodyLeft};
+use crate::kafka;
 use crate::store::Put;
 use crate::training::{self, Offer, Step, Trainer};
+use crate::worker;
 
 /// How often the store is asked for versions that others made.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
@@ -22,12 +24,17 @@ const IDLE_WAIT: Duration = Duration::from_millis(100);
 const NICENESS: i32 = 10;
 /// Pause after a panic of training, so that one that comes back does not fill the log.
 const PANIC_PAUSE: Duration = Duration::from_secs(60);
+/// Versions published between two prunings. Each asks the group for its offsets, which takes milliseconds.
+const PRUNE_EVERY: u32 = 16;
 /// A store that is away is logged this often.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Everything that the thread owns.
 pub(crate) struct TrainerThread {
     pub config: training::Config,
+    /// For the question which versions are still needed.
+    pub kafka: kafka::Config,
+    pub worker: worker::Config,
     /// Steps ahead that the network is scored at (K).
     pub horizons: Vec<u32>,
     /// Of the trainer's own randomness.
@@ -197,6 +204,10 @@ impl TrainerThread {
                 }
                 self.catalogue.serve(Arc::clone(&offer.model));
                 trainer.published(offer.model);
+                state.published += 1;
+                if state.published.is_multiple_of(PRUNE_EVERY) {
+                    self.prune();
+                }
             }
             Ok(Put::Exists) => {
                 tracing::warn!(
@@ -211,6 +222,20 @@ impl TrainerThread {
                 "a version cannot be stored; training goes on, it is offered again",
                 &error,
             ),
+        }
+    }
+
+    /// Deletes versions that are old and that no committed switch log names. In doubt none: they cost disk only.
+    fn prune(&self) {
+        let pipeline = &self.board.name;
+        match kafka::versions_named(&self.kafka, &self.worker) {
+            Err(error) => tracing::debug!(pipeline, %error, "old versions stay"),
+            Ok(named) => match self.catalogue.prune(&named) {
+                Ok(versions) => tracing::debug!(pipeline, versions, "old versions deleted"),
+                Err(error) => {
+                    tracing::warn!(pipeline, error = chain(&error), "old versions cannot be deleted")
+                }
+            },
         }
     }
 
@@ -250,6 +275,8 @@ struct State {
     looked: Option<Duration>,
     complained: Option<Duration>,
     shown: Duration,
+    /// Versions since this state was made.
+    published: u32,
 }
 
 impl State {
@@ -262,6 +289,7 @@ impl State {
             looked: Some(now),
             complained: None,
             shown: Duration::ZERO,
+            published: 0,
         }
     }
 }

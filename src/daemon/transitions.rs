@@ -96,18 +96,21 @@ fn log_change(
     found: Option<&PartitionReport>,
 ) {
     let position = found.map_or(-1, |found| found.position.0);
-    let committed = found.map_or(-1, |found| found.committed.0);
     match change {
         Change::Assigned => tracing::info!(pipeline, worker, partition, "partition assigned"),
-        Change::Restoring => tracing::info!(
-            pipeline,
-            worker,
-            partition,
-            position,
-            committed,
-            records = committed - position,
-            "restoring: history is read again without publishing, up to the committed offset"
-        ),
+        Change::Restoring => {
+            let committed = found.map_or(-1, |found| found.committed.0);
+            let records = committed.saturating_sub(position);
+            tracing::info!(
+                pipeline,
+                worker,
+                partition,
+                position,
+                committed,
+                records,
+                "restoring: history is read again without publishing, up to the committed offset"
+            );
+        }
         Change::Running => {
             let streams = found.map_or(0, |found| found.streams);
             let lag = found.and_then(PartitionReport::lag);
@@ -121,11 +124,40 @@ fn log_change(
                 "partition in service"
             );
         }
+        Change::Gone => tracing::info!(pipeline, worker, partition, "partition given back"),
+        Change::Switched(version) if found.is_some_and(|found| found.phase == PartitionPhase::Restoring) => {
+            tracing::debug!(
+                pipeline,
+                worker,
+                partition,
+                version,
+                position,
+                "replayed a switch of versions"
+            );
+        }
+        Change::Switched(version) => {
+            tracing::info!(
+                pipeline,
+                worker,
+                partition,
+                version,
+                position,
+                "partition serves another version"
+            );
+        }
+        Change::Parked(_) | Change::Failing(_) | Change::Lost(_) | Change::Rebuilt => {
+            log_harm(pipeline, worker, partition, change);
+        }
+    }
+}
+
+/// What an operator should look at.
+fn log_harm(pipeline: &str, worker: usize, partition: &str, change: &Change) {
+    match change {
         Change::Parked(cause) => tracing::error!(
             pipeline,
             worker,
             partition,
-            position,
             cause,
             "partition parked: it stays out of service until the cause is gone and the service is started again"
         ),
@@ -136,17 +168,6 @@ fn log_change(
                 partition,
                 failure,
                 "partition cannot be restored yet, trying again"
-            );
-        }
-        Change::Gone => tracing::info!(pipeline, worker, partition, "partition given back"),
-        Change::Switched(version) => {
-            tracing::info!(
-                pipeline,
-                worker,
-                partition,
-                version,
-                position,
-                "partition serves another version"
             );
         }
         Change::Lost(records) => tracing::error!(
@@ -162,14 +183,15 @@ fn log_change(
             partition,
             "state was made anew from a part of the past: its forecasts may differ from those before"
         ),
+        Change::Assigned | Change::Restoring | Change::Running | Change::Gone | Change::Switched(_) => {}
     }
 }
 
 /// Logs that a worker's trouble began, became another, or ended.
-pub(crate) fn log_trouble(pipeline: &str, worker: usize, before: Option<&str>, after: Option<&str>) {
-    match after {
+pub(crate) fn log_trouble(pipeline: &str, worker: usize, cause: Option<&str>) {
+    match cause {
         Some(cause) => tracing::warn!(pipeline, worker, cause, "worker in trouble, trying again"),
-        None => tracing::info!(pipeline, worker, before, "worker out of trouble"),
+        None => tracing::info!(pipeline, worker, "worker out of trouble"),
     }
 }
 

@@ -14,6 +14,7 @@ pub mod feed;
 mod log;
 mod lookup;
 mod membership;
+mod named;
 mod rebalance;
 mod sample;
 mod source;
@@ -22,6 +23,7 @@ mod transaction;
 
 pub use client::{group_id, worker_id};
 pub use config::Config;
+pub use named::versions_named;
 pub use source::KafkaSource;
 pub use start::resolve_start;
 pub use transaction::KafkaSink;
