@@ -165,7 +165,11 @@ impl Lookup {
                     }
                 }
                 Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => return Ok(newest),
-                Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown))) | None => {}
+                // A client that lives through an outage hands out old connection errors first: the deadline decides.
+                Some(Err(KafkaError::MessageConsumption(
+                    RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure,
+                )))
+                | None => {}
                 Some(Err(error)) => return Err(classify(&self.config, doing, &error)),
             }
         }
