@@ -25,7 +25,11 @@ fn engine_config() -> engine::Config {
         gap_max: 32,
         horizons: vec![1, 12, 24, 96],
         quantiles: vec![0.1, 0.5, 0.9],
-        model: ModelConfig { cell: Cell::Gru, hidden: 48, layers: 1 },
+        model: ModelConfig {
+            cell: Cell::Gru,
+            hidden: 48,
+            layers: 1,
+        },
         experts: Vec::new(),
         streams_max: STREAMS,
         publish_warming: true,
@@ -37,11 +41,19 @@ fn engine_config() -> engine::Config {
 fn round(engine: &mut Engine, state: &mut PartitionState, minute: i64, streams: &[String]) {
     for (index, stream) in streams.iter().enumerate() {
         let phase = minute as f64 / 60.0 + index as f64;
-        let source =
-            Source { offset: Offset(minute), index: index as u32, timestamp_ms: START_MS + minute * 60_000 };
+        let source = Source {
+            offset: Offset(minute),
+            index: index as u32,
+            timestamp_ms: START_MS + minute * 60_000,
+        };
         engine.admit(
             state,
-            Observation { stream, time_ms: source.timestamp_ms, value: Some(20.0 + phase.sin()), source },
+            Observation {
+                stream,
+                time_ms: source.timestamp_ms,
+                value: Some(20.0 + phase.sin()),
+                source,
+            },
         );
     }
 }
@@ -62,7 +74,9 @@ fn engine(c: &mut Criterion) {
     });
     let mut group = c.benchmark_group("engine");
     group.throughput(Throughput::Elements(STREAMS as u64));
-    group.bench_function("observation, 4 scored horizons, 1000 streams", |b| b.iter(&mut turn));
+    group.bench_function("observation, 4 scored horizons, 1000 streams", |b| {
+        b.iter(&mut turn)
+    });
 }
 
 fn codec(c: &mut Criterion) {
@@ -76,12 +90,20 @@ fn codec(c: &mut Criterion) {
         value_max_bytes: 1 << 20,
     });
     let value = br#"{"id":"pump-7/temperature","t":"2026-01-05T10:00:00Z","v":21.53}"#;
-    let message = Message { key: None, value: Some(value), timestamp_ms: START_MS, offset: Offset(0) };
+    let message = Message {
+        key: None,
+        value: Some(value),
+        timestamp_ms: START_MS,
+        offset: Offset(0),
+    };
     c.bench_function("decode a record of 64 bytes", |b| {
         b.iter(|| decoder.decode(black_box(&message), &mut |decoded| drop(black_box(decoded))));
     });
 
-    let config = engine::Config { horizons: (1..=12).collect(), ..engine_config() };
+    let config = engine::Config {
+        horizons: (1..=12).collect(),
+        ..engine_config()
+    };
     let mut engine = Engine::new(config.clone());
     let mut state = engine.partition("bench", Partition(0), Arc::new(Model::first(&config, 1)));
     let streams = ["stream".to_owned()];
@@ -92,9 +114,15 @@ fn codec(c: &mut Criterion) {
     round(&mut engine, &mut state, 200, &streams);
     let outcomes = engine.step(&mut state);
     let judged = outcomes.get(0);
-    let Outcome::Forecast(forecast) = judged.outcome else { panic!("a warm stream forecasts") };
+    let Outcome::Forecast(forecast) = judged.outcome else {
+        panic!("a warm stream forecasts")
+    };
     let encoder = ForecastEncoder::new("plant");
-    let place = codec::Place { topic: "sensors", partition: Partition(0), source: judged.source };
+    let place = codec::Place {
+        topic: "sensors",
+        partition: Partition(0),
+        source: judged.source,
+    };
     let mut out = Vec::new();
     c.bench_function("encode a forecast of 12 horizons", |b| {
         b.iter(|| {

@@ -62,7 +62,11 @@ impl Path {
             gap_max: 32,
             horizons: (1..=12).collect(),
             quantiles: vec![0.1, 0.5, 0.9],
-            model: ModelConfig { cell: nn::Cell::Gru, hidden: 16, layers: 1 },
+            model: ModelConfig {
+                cell: nn::Cell::Gru,
+                hidden: 16,
+                layers: 1,
+            },
             experts: Vec::new(),
             streams_max: STREAMS,
             publish_warming: true,
@@ -79,15 +83,25 @@ impl Path {
             stream_max_bytes: 256,
             value_max_bytes: 1 << 20,
         });
-        Self { decoder, engine, state, encoder: ForecastEncoder::new("p"), out: Vec::with_capacity(1 << 20) }
+        Self {
+            decoder,
+            engine,
+            state,
+            encoder: ForecastEncoder::new("p"),
+            out: Vec::with_capacity(1 << 20),
+        }
     }
 
     /// One reading of every stream; the number of forecasts.
     fn turn(&mut self, messages: &[Vec<u8>]) -> usize {
         let (engine, state) = (&mut self.engine, &mut self.state);
         for (offset, value) in (0..).zip(messages) {
-            let message =
-                Message { key: None, value: Some(value), timestamp_ms: 1 << 42, offset: Offset(offset) };
+            let message = Message {
+                key: None,
+                value: Some(value),
+                timestamp_ms: 1 << 42,
+                offset: Offset(offset),
+            };
             self.decoder.decode(&message, &mut |decoded| match decoded {
                 Decoded::Observation(observation) => engine.admit(state, observation),
                 Decoded::Refused { message, .. } => panic!("{message}"),
@@ -97,7 +111,11 @@ impl Path {
         let mut forecasts = 0;
         for judged in self.engine.step(&mut self.state).iter() {
             if let Outcome::Forecast(forecast) = judged.outcome {
-                let place = Place { topic: "t", partition: Partition(0), source: judged.source };
+                let place = Place {
+                    topic: "t",
+                    partition: Partition(0),
+                    source: judged.source,
+                };
                 self.encoder.encode(&forecast, &place, &mut self.out);
                 forecasts += 1;
             }

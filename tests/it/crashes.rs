@@ -70,7 +70,10 @@ impl Feed {
                 let phase = std::f64::consts::TAU * (self.minute % 12) as f64 / 12.0;
                 let value = 20.0 + 3.0 * phase.sin() + self.noise.random_range(-0.5..0.5);
                 let seconds = 1_767_607_200 + self.minute * 60;
-                lines.push(format!(r#"{{"id":"s{}-{stream}","t":{seconds},"v":{value:.3}}}"#, self.partition));
+                lines.push(format!(
+                    r#"{{"id":"s{}-{stream}","t":{seconds},"v":{value:.3}}}"#,
+                    self.partition
+                ));
             }
             self.minute += 1;
         }
@@ -82,7 +85,10 @@ fn feed(broker: &Broker, topic: &str, feeds: &mut [Feed]) -> usize {
     let mut fed = 0;
     for source in feeds {
         let lines = source.next(BURST);
-        let messages: Vec<_> = lines.iter().map(|line| (Some("k"), Some(line.as_str()))).collect();
+        let messages: Vec<_> = lines
+            .iter()
+            .map(|line| (Some("k"), Some(line.as_str())))
+            .collect();
         kcat::write(&broker.servers, topic, source.partition, &messages);
         fed += lines.len();
     }
@@ -90,22 +96,35 @@ fn feed(broker: &Broker, topic: &str, feeds: &mut [Feed]) -> usize {
 }
 
 /// By source: key, value and headers.
-fn by_source(records: &[kcat::Record]) -> BTreeMap<String, (Option<String>, Option<String>, Vec<(String, String)>)> {
+fn by_source(
+    records: &[kcat::Record],
+) -> BTreeMap<String, (Option<String>, Option<String>, Vec<(String, String)>)> {
     let mut sources = BTreeMap::new();
     for record in records {
         let source = record.header("tidecast.source").unwrap().to_owned();
         let content = (record.key.clone(), record.value.clone(), record.headers.clone());
-        assert!(sources.insert(source.clone(), content).is_none(), "doubled: {source}");
+        assert!(
+            sources.insert(source.clone(), content).is_none(),
+            "doubled: {source}"
+        );
     }
     sources
 }
 
 fn await_outcomes(broker: &Broker, topic: &str, count: usize) -> Vec<kcat::Record> {
-    await_until(&format!("{count} forecasts in {topic}"), Duration::from_secs(90), || {
-        let records = kcat::read(&broker.servers, topic);
-        assert!(records.len() <= count, "{} forecasts of {count} observations", records.len());
-        (records.len() == count).then_some(records)
-    })
+    await_until(
+        &format!("{count} forecasts in {topic}"),
+        Duration::from_secs(90),
+        || {
+            let records = kcat::read(&broker.servers, topic);
+            assert!(
+                records.len() <= count,
+                "{} forecasts of {count} observations",
+                records.len()
+            );
+            (records.len() == count).then_some(records)
+        },
+    )
 }
 
 fn run_killed(broker: &Broker, dir: &Path, names: (&str, &str, &str), seed: u64) -> Vec<kcat::Record> {
@@ -148,7 +167,14 @@ fn crashes_ten_kills_lose_and_double_nothing_and_change_no_byte() {
     // Same names on two brokers: the weights come from group and pipeline, the records name their topic.
     let brokers = [Broker::start("killed"), Broker::start("undisturbed")];
     for broker in &brokers {
-        topics(broker, &[(input, PARTITIONS), (output, PARTITIONS), ("crashes.out.dead", PARTITIONS)]);
+        topics(
+            broker,
+            &[
+                (input, PARTITIONS),
+                (output, PARTITIONS),
+                ("crashes.out.dead", PARTITIONS),
+            ],
+        );
     }
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let killed = run_killed(&brokers[0], dirs[0].path(), (group, input, output), seed);
@@ -167,7 +193,14 @@ fn crashes_two_instances_share_the_partitions_and_hand_them_over() {
     let broker = Broker::shared();
     let group = unique("share");
     let (input, output) = (format!("{group}.in"), format!("{group}.out"));
-    topics(broker, &[(&input, PARTITIONS), (&output, PARTITIONS), (&format!("{output}.dead"), PARTITIONS)]);
+    topics(
+        broker,
+        &[
+            (&input, PARTITIONS),
+            (&output, PARTITIONS),
+            (&format!("{output}.dead"), PARTITIONS),
+        ],
+    );
     let dir = tempfile::tempdir().unwrap();
     let text = |instance: &str| config(broker, &group, instance, (&input, &output));
     let mut feeds = Feed::all(11);
@@ -178,7 +211,8 @@ fn crashes_two_instances_share_the_partitions_and_hand_them_over() {
     second.await_ready();
     await_until("both hold partitions", Duration::from_secs(60), || {
         let held = [&first, &second].map(|daemon| daemon.metric("tidecast_partitions", "").unwrap_or(0.0));
-        (held.iter().all(|&count| count > 0.0) && held.iter().sum::<f64>() == f64::from(PARTITIONS)).then_some(())
+        (held.iter().all(|&count| count > 0.0) && held.iter().sum::<f64>() == f64::from(PARTITIONS))
+            .then_some(())
     });
     fed += feed(broker, &input, &mut feeds);
     await_outcomes(broker, &output, fed);
@@ -197,14 +231,23 @@ fn crashes_sigterm_under_load_ends_with_0_within_the_grace() {
     let broker = Broker::shared();
     let group = unique("term");
     let (input, output) = (format!("{group}.in"), format!("{group}.out"));
-    topics(broker, &[(&input, PARTITIONS), (&output, PARTITIONS), (&format!("{output}.dead"), PARTITIONS)]);
+    topics(
+        broker,
+        &[
+            (&input, PARTITIONS),
+            (&output, PARTITIONS),
+            (&format!("{output}.dead"), PARTITIONS),
+        ],
+    );
     let dir = tempfile::tempdir().unwrap();
     let mut feeds = Feed::all(13);
     let fed: usize = (0..20).map(|_| feed(broker, &input, &mut feeds)).sum();
     let text = config(broker, &group, "a", (&input, &output));
     let daemon = Daemon::start(dir.path(), &text);
     await_until("it is at work", Duration::from_secs(60), || {
-        daemon.metric("tidecast_observations_total", "forecast").filter(|&count| count > 0.0)
+        daemon
+            .metric("tidecast_observations_total", "forecast")
+            .filter(|&count| count > 0.0)
     });
     let before = daemon.log();
     daemon.signal("TERM");
@@ -224,12 +267,21 @@ fn crashes_kafka_away_at_start_is_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     let mut daemon = Daemon::start(dir.path(), &config(&broker, "late", "a", ("late.in", "late.out")));
     let (status, reasons) = await_until("it says why it is not ready", Duration::from_secs(30), || {
-        daemon.get("/readyz").filter(|(_, body)| body.contains(&broker.servers))
+        daemon
+            .get("/readyz")
+            .filter(|(_, body)| body.contains(&broker.servers))
     });
     assert_eq!(status, 503, "{reasons}");
     assert_eq!(daemon.get("/livez").map(|(status, _)| status), Some(200));
     broker.launch();
-    topics(&broker, &[("late.in", PARTITIONS), ("late.out", PARTITIONS), ("late.out.dead", PARTITIONS)]);
+    topics(
+        &broker,
+        &[
+            ("late.in", PARTITIONS),
+            ("late.out", PARTITIONS),
+            ("late.out.dead", PARTITIONS),
+        ],
+    );
     let fed = feed(&broker, "late.in", &mut Feed::all(17));
     daemon.await_ready();
     assert_eq!(by_source(&await_outcomes(&broker, "late.out", fed)).len(), fed);

@@ -96,7 +96,10 @@ fn judge(records: &[kcat::Record]) -> Judgement {
     let mut streams: BTreeMap<String, Vec<serde_json::Value>> = BTreeMap::new();
     for record in records {
         let forecast = serde_json::from_str(record.value.as_ref().unwrap()).unwrap();
-        streams.entry(record.key.clone().unwrap()).or_default().push(forecast);
+        streams
+            .entry(record.key.clone().unwrap())
+            .or_default()
+            .push(forecast);
     }
     assert_eq!(streams.len(), STREAMS);
     let mut judgement = Judgement::default();
@@ -123,9 +126,20 @@ fn judge(records: &[kcat::Record]) -> Judgement {
 fn learning_network_leads_where_no_expert_can() {
     let broker = Broker::shared();
     let name = unique("learning");
-    let (input, learning, experts) =
-        (format!("{name}.in"), format!("{name}.learning"), format!("{name}.experts"));
-    topics(broker, &[(&input, 1), (&learning, 1), (&experts, 1), (&format!("{name}.dead"), 1)]);
+    let (input, learning, experts) = (
+        format!("{name}.in"),
+        format!("{name}.learning"),
+        format!("{name}.experts"),
+    );
+    topics(
+        broker,
+        &[
+            (&input, 1),
+            (&learning, 1),
+            (&experts, 1),
+            (&format!("{name}.dead"), 1),
+        ],
+    );
     let dir = tempfile::tempdir().unwrap();
     let mut daemon = Daemon::start(dir.path(), &config(broker, &name));
     daemon.await_ready();
@@ -133,7 +147,10 @@ fn learning_network_leads_where_no_expert_can() {
     let mut fed = 0;
     for burst in 1..=BURSTS_MAX {
         let lines = chaos.next();
-        let messages: Vec<_> = lines.iter().map(|line| (Some("k"), Some(line.as_str()))).collect();
+        let messages: Vec<_> = lines
+            .iter()
+            .map(|line| (Some("k"), Some(line.as_str())))
+            .collect();
         kcat::write(&broker.servers, &input, 0, &messages);
         fed += lines.len();
         await_until("the burst is served", Duration::from_secs(60), || {
@@ -143,13 +160,19 @@ fn learning_network_leads_where_no_expert_can() {
         // The stream is not to run away from the trainer: a sensor would take minutes for this burst.
         let visited = 8.0 * fed as f64;
         await_until("the trainer keeps up", Duration::from_secs(60), || {
-            let trained = daemon.metric("tidecast_training_rows_total", "learning").unwrap_or(0.0);
+            let trained = daemon
+                .metric("tidecast_training_rows_total", "learning")
+                .unwrap_or(0.0);
             (burst < 10 || trained >= visited).then_some(())
         });
         if burst > 10 && burst % 5 == 0 {
             let judged = judge(&kcat::read(&broker.servers, &learning));
             let network = judged.experts["network"];
-            if judged.experts.iter().all(|(expert, &weight)| expert == "network" || weight < network / 2.0) {
+            if judged
+                .experts
+                .iter()
+                .all(|(expert, &weight)| expert == "network" || weight < network / 2.0)
+            {
                 break;
             }
         }
@@ -157,10 +180,16 @@ fn learning_network_leads_where_no_expert_can() {
     let with = judge(&kcat::read(&broker.servers, &learning));
     let without = judge(&kcat::read(&broker.servers, &experts));
     assert!(daemon.terminate().success());
-    println!("loss {} with, {} without; weights {:?}", with.loss, without.loss, with.experts);
+    println!(
+        "loss {} with, {} without; weights {:?}",
+        with.loss, without.loss, with.experts
+    );
     let network = with.experts["network"];
     for (expert, weight) in &with.experts {
-        assert!(expert == "network" || *weight < network, "{expert} {weight} leads the network's {network}");
+        assert!(
+            expert == "network" || *weight < network,
+            "{expert} {weight} leads the network's {network}"
+        );
     }
     assert!(!without.experts.contains_key("network"));
     let ratio = with.loss / without.loss;

@@ -44,7 +44,11 @@ struct Case {
 }
 
 fn case(value: impl Into<String>, outcomes: &[&'static str]) -> Case {
-    Case { key: Some("k"), value: Some(value.into()), outcomes: outcomes.to_vec() }
+    Case {
+        key: Some("k"),
+        value: Some(value.into()),
+        outcomes: outcomes.to_vec(),
+    }
 }
 
 fn good(id: &str, minute: u32, flow: &str, heat: &str) -> String {
@@ -57,31 +61,76 @@ fn cases() -> Vec<Case> {
         case(good("p1", 0, "1.5", "20"), &["forecast", "forecast"]),
         case(good("p1", 1, "1.6", "20.5"), &["forecast", "forecast"]),
         case(
-            format!("[{},{}]", good("p1", 2, "1.7", "21"), good("p2", 0, "-3e2", "1E-3")),
+            format!(
+                "[{},{}]",
+                good("p1", 2, "1.7", "21"),
+                good("p2", 0, "-3e2", "1E-3")
+            ),
             &["forecast", "forecast", "forecast", "forecast"],
         ),
         case(good("p1", 2, "9", "9"), &["duplicate", "duplicate"]),
         case(good("p1", 1, "9", "9"), &["late", "late"]),
         case(good("p1", 3, "null", "22"), &["missing", "forecast"]),
-        case(r#"{"meta":{"id":"p1","t":"2026-01-05T10:04:00Z"},"heat":23}"#, &["no_value", "forecast"]),
-        case(good("p1", 5, "\"warm\"", "true"), &["not_a_number", "not_a_number"]),
+        case(
+            r#"{"meta":{"id":"p1","t":"2026-01-05T10:04:00Z"},"heat":23}"#,
+            &["no_value", "forecast"],
+        ),
+        case(
+            good("p1", 5, "\"warm\"", "true"),
+            &["not_a_number", "not_a_number"],
+        ),
         case(good("p1", 6, "1e999", "24"), &["not_finite", "forecast"]),
         case("[]", &["empty"]),
-        Case { key: Some("k"), value: None, outcomes: vec!["empty"] },
+        Case {
+            key: Some("k"),
+            value: None,
+            outcomes: vec!["empty"],
+        },
         case("{\"meta\":", &["malformed"]),
         case("not json at all", &["malformed"]),
-        case(format!("[{},7]", good("p2", 1, "1", "2")), &["forecast", "forecast", "malformed"]),
-        case(r#"{"meta":{"t":"2026-01-05T10:00:00Z"},"flow":1,"heat":2}"#, &["no_stream", "no_stream"]),
-        case(r#"{"meta":{"id":null,"t":"2026-01-05T10:00:00Z"},"flow":1,"heat":2}"#, &["no_stream", "no_stream"]),
-        case(r#"{"meta":{"id":"p3"},"flow":1,"heat":2}"#, &["no_time", "no_time"]),
-        case(r#"{"meta":{"id":"p3","t":"yesterday"},"flow":1,"heat":2}"#, &["bad_time", "bad_time"]),
-        case(r#"{"meta":{"id":"p3","t":"2126-01-05T10:00:00Z"},"flow":1,"heat":2}"#, &["time_in_future", "time_in_future"]),
+        case(
+            format!("[{},7]", good("p2", 1, "1", "2")),
+            &["forecast", "forecast", "malformed"],
+        ),
+        case(
+            r#"{"meta":{"t":"2026-01-05T10:00:00Z"},"flow":1,"heat":2}"#,
+            &["no_stream", "no_stream"],
+        ),
+        case(
+            r#"{"meta":{"id":null,"t":"2026-01-05T10:00:00Z"},"flow":1,"heat":2}"#,
+            &["no_stream", "no_stream"],
+        ),
+        case(
+            r#"{"meta":{"id":"p3"},"flow":1,"heat":2}"#,
+            &["no_time", "no_time"],
+        ),
+        case(
+            r#"{"meta":{"id":"p3","t":"yesterday"},"flow":1,"heat":2}"#,
+            &["bad_time", "bad_time"],
+        ),
+        case(
+            r#"{"meta":{"id":"p3","t":"2126-01-05T10:00:00Z"},"flow":1,"heat":2}"#,
+            &["time_in_future", "time_in_future"],
+        ),
         case(good(&long, 0, "1", "2"), &["stream_too_long", "stream_too_long"]),
-        case(r#"{"meta":{"id":"p3","t":1767607200},"flow":1,"heat":2}"#, &["forecast", "forecast"]),
-        case(r#"{"meta":{"id":"p3","t":1767607260000},"flow":1,"heat":2}"#, &["forecast", "forecast"]),
-        case(r#"{"meta":{"id":"p3","t":"2026-01-05T11:02:00+01:00"},"flow":1,"heat":2}"#, &["forecast", "forecast"]),
+        case(
+            r#"{"meta":{"id":"p3","t":1767607200},"flow":1,"heat":2}"#,
+            &["forecast", "forecast"],
+        ),
+        case(
+            r#"{"meta":{"id":"p3","t":1767607260000},"flow":1,"heat":2}"#,
+            &["forecast", "forecast"],
+        ),
+        case(
+            r#"{"meta":{"id":"p3","t":"2026-01-05T11:02:00+01:00"},"flow":1,"heat":2}"#,
+            &["forecast", "forecast"],
+        ),
         case(good("p1", 59, "1e30", "-0.0"), &["forecast", "forecast"]),
-        Case { key: None, value: Some(good("ключ/é", 0, "1", "2")), outcomes: vec!["forecast", "forecast"] },
+        Case {
+            key: None,
+            value: Some(good("ключ/é", 0, "1", "2")),
+            outcomes: vec!["forecast", "forecast"],
+        },
         case(format!(r#"{{"pad":"{}"}}"#, "y".repeat(5000)), &["too_large"]),
     ]
 }
@@ -90,16 +139,26 @@ fn cases() -> Vec<Case> {
 type Outcomes = BTreeMap<String, String>;
 
 fn published(broker: &Broker, name: &str) -> (Vec<kcat::Record>, Vec<kcat::Record>) {
-    (kcat::read(&broker.servers, &format!("{name}.out")), kcat::read(&broker.servers, &format!("{name}.dead")))
+    (
+        kcat::read(&broker.servers, &format!("{name}.out")),
+        kcat::read(&broker.servers, &format!("{name}.dead")),
+    )
 }
 
 fn outcomes_of(forecasts: &[kcat::Record], dead: &[kcat::Record]) -> Outcomes {
     let mut outcomes = Outcomes::new();
     let named = |record: &kcat::Record, outcome: &str| {
-        (record.header("tidecast.source").expect("names its source").to_owned(), outcome.to_owned())
+        (
+            record
+                .header("tidecast.source")
+                .expect("names its source")
+                .to_owned(),
+            outcome.to_owned(),
+        )
     };
     let all = forecasts.iter().map(|record| named(record, "forecast")).chain(
-        dead.iter().map(|record| named(record, record.header("tidecast.reason").expect("has its reason"))),
+        dead.iter()
+            .map(|record| named(record, record.header("tidecast.reason").expect("has its reason"))),
     );
     for (source, outcome) in all {
         if let Some(first) = outcomes.insert(source.clone(), outcome.clone()) {
@@ -113,17 +172,27 @@ fn outcomes_of(forecasts: &[kcat::Record], dead: &[kcat::Record]) -> Outcomes {
 fn outcomes_every_observation_of_a_poisoned_input_has_exactly_one() {
     let broker = Broker::shared();
     let name = unique("poison");
-    topics(broker, &[(&format!("{name}.in"), 1), (&format!("{name}.out"), 1), (&format!("{name}.dead"), 1)]);
+    topics(
+        broker,
+        &[
+            (&format!("{name}.in"), 1),
+            (&format!("{name}.out"), 1),
+            (&format!("{name}.dead"), 1),
+        ],
+    );
     let cases = cases();
-    let messages: Vec<_> = cases.iter().map(|case| (case.key, case.value.as_deref())).collect();
+    let messages: Vec<_> = cases
+        .iter()
+        .map(|case| (case.key, case.value.as_deref()))
+        .collect();
     kcat::write(&broker.servers, &format!("{name}.in"), 0, &messages);
     let expected: Outcomes = (0..)
         .zip(&cases)
         .flat_map(|(offset, case): (u64, &Case)| {
             let source = format!("{name}.in/0/{offset}");
-            (0..).zip(&case.outcomes).map(move |(index, outcome): (u64, _)| {
-                (format!("{source}/{index}"), (*outcome).to_owned())
-            })
+            (0..)
+                .zip(&case.outcomes)
+                .map(move |(index, outcome): (u64, _)| (format!("{source}/{index}"), (*outcome).to_owned()))
         })
         .collect();
 
@@ -169,7 +238,10 @@ pub(crate) fn streams_are_in_order(forecasts: &[kcat::Record]) {
         let place = offset_and_index(record);
         let stream = (record.partition, record.key.clone().unwrap());
         let before = newest.insert(stream.clone(), place);
-        assert!(before.is_none_or(|before| before < place), "{stream:?}: {before:?} before {place:?}");
+        assert!(
+            before.is_none_or(|before| before < place),
+            "{stream:?}: {before:?} before {place:?}"
+        );
     }
 }
 
@@ -188,7 +260,12 @@ fn forecasts_keep_the_contract(forecasts: &[kcat::Record]) {
             source["index"]
         );
         assert_eq!(record.header("tidecast.source"), Some(place.as_str()));
-        let weights: f64 = json["experts"].as_object().unwrap().values().map(|value| value.as_f64().unwrap()).sum();
+        let weights: f64 = json["experts"]
+            .as_object()
+            .unwrap()
+            .values()
+            .map(|value| value.as_f64().unwrap())
+            .sum();
         assert!((weights - 1.0).abs() < 0.02, "{weights}");
         let quantiles = json["quantiles"].as_object().unwrap();
         for horizon in 0..2 {
@@ -203,9 +280,21 @@ fn forecasts_keep_the_contract(forecasts: &[kcat::Record]) {
 fn outcomes_of_keys_that_are_no_text() {
     let broker = Broker::shared();
     let name = unique("keys");
-    topics(broker, &[(&format!("{name}.in"), 1), (&format!("{name}.out"), 1), (&format!("{name}.dead"), 1)]);
+    topics(
+        broker,
+        &[
+            (&format!("{name}.in"), 1),
+            (&format!("{name}.out"), 1),
+            (&format!("{name}.dead"), 1),
+        ],
+    );
     let input = r#"format = "json", values = ["v"], start = "earliest""#;
-    kcat::write_bytes(&broker.servers, &format!("{name}.in"), 0, b"pump\x01{\"v\":1}\npu\xffmp\x01{\"v\":1}\n\x01{\"v\":2}\n");
+    kcat::write_bytes(
+        &broker.servers,
+        &format!("{name}.in"),
+        0,
+        b"pump\x01{\"v\":1}\npu\xffmp\x01{\"v\":1}\n\x01{\"v\":2}\n",
+    );
     let dir = tempfile::tempdir().unwrap();
     let mut daemon = Daemon::start(dir.path(), &config(broker, &name, input));
     daemon.await_ready();

@@ -6,7 +6,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Polls until `ready` gives a value; the only waiting that tests do.
-#[allow(clippy::disallowed_methods, reason = "processes under test have no clock that we could own")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "processes under test have no clock that we could own"
+)]
 pub(crate) fn await_until<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
@@ -29,7 +32,9 @@ impl Daemon {
     /// Starts `tidecast run` on a config text; `{http}` in it becomes its address, `{dir}` its folder.
     pub(crate) fn start(dir: &std::path::Path, config: &str) -> Self {
         let http = format!("127.0.0.1:{}", super::free_port());
-        let text = config.replace("{http}", &http).replace("{dir}", dir.to_str().unwrap());
+        let text = config
+            .replace("{http}", &http)
+            .replace("{dir}", dir.to_str().unwrap());
         let port = http.rsplit(':').next().unwrap();
         let file = dir.join(format!("config-{port}.toml"));
         std::fs::write(&file, text).unwrap();
@@ -49,7 +54,12 @@ impl Daemon {
     pub(crate) fn get(&self, path: &str) -> Option<(u16, String)> {
         let mut stream = std::net::TcpStream::connect(&self.http).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.http).ok()?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
+            self.http
+        )
+        .ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         let status = answer.split(' ').nth(1)?.parse().ok()?;
@@ -81,7 +91,9 @@ impl Daemon {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status();
         assert!(status.unwrap().success());
     }
 

@@ -17,23 +17,43 @@ pub(crate) struct Record {
 impl Record {
     /// The last header of that name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .rev()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
 /// Everything of a topic that a `read_committed` reader sees now, by partition and offset.
 pub(crate) fn read(servers: &str, topic: &str) -> Vec<Record> {
     let output = Command::new("kcat")
-        .args(["-b", servers, "-C", "-t", topic, "-o", "beginning", "-e", "-q", "-J"])
+        .args([
+            "-b",
+            servers,
+            "-C",
+            "-t",
+            topic,
+            "-o",
+            "beginning",
+            "-e",
+            "-q",
+            "-J",
+        ])
         .args(["-X", "isolation.level=read_committed", "-X", "check.crcs=true"])
         .output()
         .expect("kcat is installed by `make test`");
-    assert!(output.status.success(), "kcat: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "kcat: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let mut records: Vec<Record> = output
         .stdout
         .split(|&byte| byte == b'\n')
         .filter(|line| !line.is_empty())
-        .map(|line| record(&serde_json::from_slice(line).unwrap()))
+        // Keys need not be text; kcat shows their bytes as they are.
+        .map(|line| record(&serde_json::from_str(&String::from_utf8_lossy(line)).unwrap()))
         .collect();
     records.sort_by_key(|record| (record.partition, record.offset));
     records
@@ -42,7 +62,9 @@ pub(crate) fn read(servers: &str, topic: &str) -> Vec<Record> {
 fn record(json: &serde_json::Value) -> Record {
     let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
     let headers = json["headers"].as_array().map_or_else(Vec::new, |list| {
-        list.chunks(2).map(|pair| (text(&pair[0]).unwrap(), text(&pair[1]).unwrap_or_default())).collect()
+        list.chunks(2)
+            .map(|pair| (text(&pair[0]).unwrap(), text(&pair[1]).unwrap_or_default()))
+            .collect()
     });
     Record {
         partition: json["partition"].as_i64().unwrap(),
@@ -66,7 +88,18 @@ pub(crate) fn write(servers: &str, topic: &str, partition: i32, messages: &[(Opt
 /// Writes lines `key 0x01 value` to one partition, in order; an empty side is null.
 pub(crate) fn write_bytes(servers: &str, topic: &str, partition: i32, lines: &[u8]) {
     let mut child = Command::new("kcat")
-        .args(["-b", servers, "-P", "-t", topic, "-p", &partition.to_string(), "-K", "\u{1}", "-Z"])
+        .args([
+            "-b",
+            servers,
+            "-P",
+            "-t",
+            topic,
+            "-p",
+            &partition.to_string(),
+            "-K",
+            "\u{1}",
+            "-Z",
+        ])
         .args(["-X", "enable.idempotence=true", "-X", "message.max.bytes=4000000"])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
@@ -75,8 +108,14 @@ pub(crate) fn write_bytes(servers: &str, topic: &str, partition: i32, lines: &[u
     let mut stdin = child.stdin.take().unwrap();
     let lines = lines.to_vec();
     // From a thread: kcat may fill its error pipe while we fill its input.
-    let writer = std::thread::Builder::new().spawn(move || stdin.write_all(&lines)).unwrap();
+    let writer = std::thread::Builder::new()
+        .spawn(move || stdin.write_all(&lines))
+        .unwrap();
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
-    assert!(output.status.success(), "kcat: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "kcat: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -33,7 +33,10 @@ impl Broker {
     /// Its address, before it runs.
     pub(crate) fn reserve(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("tidecast-it-{}-{name}", std::process::id()));
-        Self { servers: format!("127.0.0.1:{}", free_port()), folder }
+        Self {
+            servers: format!("127.0.0.1:{}", free_port()),
+            folder,
+        }
     }
 
     /// Starts the node and waits until it answers.
@@ -64,7 +67,10 @@ pub(crate) fn free_port() -> u16 {
     loop {
         let port = u16::try_from(base + NEXT.fetch_add(1, Ordering::Relaxed)).unwrap();
         // The broker's own quorum listens 501 above its port.
-        if [port, port + 501].iter().all(|&port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()) {
+        if [port, port + 501]
+            .iter()
+            .all(|&port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok())
+        {
             return port;
         }
     }
@@ -84,7 +90,13 @@ pub(crate) fn topics(broker: &Broker, topics: &[(&str, i32)]) {
         instance: "test".to_owned(),
         client: std::collections::BTreeMap::new(),
     };
-    let wanted: Vec<_> =
-        topics.iter().map(|&(name, partitions)| admin::Wanted { name, partitions, settings: &[] }).collect();
+    let wanted: Vec<_> = topics
+        .iter()
+        .map(|&(name, partitions)| admin::Wanted {
+            name,
+            partitions,
+            settings: &[],
+        })
+        .collect();
     admin::create(&config, &wanted, std::time::Duration::from_secs(30)).unwrap();
 }
