@@ -16,13 +16,20 @@ pub struct CpuCap {
     /// CPU and wall time up to which the account is settled.
     cpu: Duration,
     wall: Duration,
+    /// Unused wall time that is kept.
+    credit_max: Duration,
 }
 
 impl CpuCap {
     /// A cap of `share` (above 0) of one core, from these readings of the thread's CPU clock and of a monotonic clock on.
     #[must_use]
     pub const fn new(share: f64, cpu: Duration, wall: Duration) -> Self {
-        Self { share, cpu, wall }
+        Self {
+            share,
+            cpu,
+            wall,
+            credit_max: CREDIT_MAX,
+        }
     }
 
     /// How long to pause at these readings before more may be used.
@@ -31,10 +38,10 @@ impl CpuCap {
         let passed = wall.saturating_sub(self.wall).as_secs_f64();
         let needed = used / self.share;
         let credit = (passed - needed).max(0.0);
-        if credit > CREDIT_MAX.as_secs_f64() {
+        if credit > self.credit_max.as_secs_f64() {
             // Forget what is older than the credit that is kept.
             self.cpu = cpu;
-            self.wall = wall.saturating_sub(CREDIT_MAX);
+            self.wall = wall.saturating_sub(self.credit_max);
         }
         Duration::from_secs_f64((needed - passed).clamp(0.0, PAUSE_MAX.as_secs_f64()))
     }
@@ -61,8 +68,7 @@ mod tests {
     }
 
     /// Runs bursts of `burst` ms of work under the cap for a minute of simulated time; returns the CPU share used.
-    fn share_used(share: f64, burst: u64, idle_first: Duration) -> f64 {
-        let mut cap = CpuCap::new(share, ms(0), ms(0));
+    fn share_used(mut cap: CpuCap, burst: u64, idle_first: Duration) -> f64 {
         let (mut cpu, mut wall) = (ms(0), idle_first);
         while wall < idle_first + ms(60_000) {
             let pause = cap.pause(cpu, wall);
@@ -79,9 +85,10 @@ mod tests {
     #[test]
     fn cap_holds_the_share_whatever_the_burst() {
         for share in [0.05, 0.25, 0.5, 1.0] {
-            for burst in [1, 20, 300] {
-                let used = share_used(share, burst, ms(0));
-                let slack = 0.02 + burst as f64 / 60_000.0; // absolute: one credit and one burst of a minute
+            for burst in [1_u32, 20, 300] {
+                let cap = CpuCap::new(share, ms(0), ms(0));
+                let used = share_used(cap, u64::from(burst), ms(0));
+                let slack = 0.02 + f64::from(burst) / 60_000.0; // absolute: one credit and one burst of a minute
                 assert!(
                     (used - share).abs() <= slack,
                     "share {share} burst {burst}: used {used}"
@@ -92,15 +99,17 @@ mod tests {
 
     #[test]
     fn cap_idle_hour_gives_half_a_second_only() {
-        let used = share_used(0.1, 10, ms(3_600_000));
+        let used = share_used(CpuCap::new(0.1, ms(0), ms(0)), 10, ms(3_600_000));
         assert!(used <= 0.1 + 0.011, "{used}"); // absolute: 0.5 s of 60
     }
 
     #[test]
-    fn cap_without_settling_would_spend_an_hours_credit() {
-        // Negative control: an account that is never settled lets the trainer run flat out after an idle hour.
-        let needed_after_idle = ms(60_000).as_secs_f64() / 0.1;
-        assert!(needed_after_idle < ms(3_600_000).as_secs_f64());
+    fn cap_that_keeps_all_credit_runs_flat_out_after_an_idle_hour() {
+        // Negative control of the test above.
+        let mut cap = CpuCap::new(0.1, ms(0), ms(0));
+        cap.credit_max = Duration::MAX;
+        let used = share_used(cap, 10, ms(3_600_000));
+        assert!(used > 0.99, "{used}");
     }
 
     #[test]
