@@ -149,7 +149,14 @@ impl Catalogue {
         }
         let model = match self.store.load(version) {
             Ok(Some(model)) => model,
-            Ok(None) => return Ok(None),
+            Ok(None) => {
+                tracing::error!(
+                    pipeline = self.board.name,
+                    version = version.0,
+                    "a version that a switch log names is not in the store: the network is off until the next version"
+                );
+                return Ok(None);
+            }
             Err(error @ store::Error::Model { .. }) => {
                 // A file that is not what it says does not become so by waiting.
                 tracing::error!(
