@@ -86,7 +86,7 @@ impl Decoder {
     }
 
     /// Hands out every observation of `message`, in the order of their indices: at least one, at most
-    /// [`OBSERVATIONS_MAX`].
+    /// [`OBSERVATIONS_MAX`](crate::codec::OBSERVATIONS_MAX).
     pub fn decode(&mut self, message: &Message<'_>, each: &mut dyn FnMut(Decoded<'_>)) {
         let read = self
             .elements

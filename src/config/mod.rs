@@ -5,7 +5,7 @@
 //! (`TIDECAST__SECTION__KEY`) · `--set section.key=value`. Tables are merged key by key, anything else is replaced. The
 //! table `[pipeline."*"]` lies below every pipeline.
 //!
-//! [`load`] reports **all** errors at once, a line each: `section.key: what, why, way out`.
+//! [`load()`] reports **all** errors at once, a line each: `section.key: what, why, way out`.
 
 mod cluster;
 mod domain;

@@ -2,8 +2,8 @@
 //! ports, where a pipeline starts.
 //!
 //! What exactly-once rests on: offsets travel in the transaction, with the group's metadata read anew for each commit
-//! ([`membership`]); partitions are given back only after their state is gone ([`rebalance`]); a producer whose commit did
-//! not return `Ok` is dropped, never aborted ([`transaction`]).
+//! (`membership`); partitions are given back only after their state is gone (`rebalance`); a producer whose commit did
+//! not return `Ok` is dropped, never aborted (`transaction`).
 
 pub mod admin;
 mod client;

@@ -1,5 +1,11 @@
 //! The one integration binary: the house's own rules, and the daemon as its users meet it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test's panic and its output are its report"
+)]
+
 mod allocation;
 mod broker;
 mod cli;

@@ -30,7 +30,7 @@ output = {{ topic = "{name}.out", start_when = "always" }}
 dead_letter = {{ topic = "{name}.dead", drops = true }}
 interval = "1m"
 horizons = [1, 3]
-streams_max = 40
+streams_max = 8
 "#,
         broker.servers
     )
@@ -56,7 +56,14 @@ fn good(id: &str, minute: u32, flow: &str, heat: &str) -> String {
 }
 
 fn cases() -> Vec<Case> {
-    let long = "x".repeat(300);
+    let mut cases = readings();
+    cases.extend(poisons());
+    cases.extend(extremes());
+    cases
+}
+
+/// What can be read, in every form, and what the grid says to it.
+fn readings() -> Vec<Case> {
     vec![
         case(good("p1", 0, "1.5", "20"), &["forecast", "forecast"]),
         case(good("p1", 1, "1.6", "20.5"), &["forecast", "forecast"]),
@@ -80,6 +87,12 @@ fn cases() -> Vec<Case> {
             &["not_a_number", "not_a_number"],
         ),
         case(good("p1", 6, "1e999", "24"), &["not_finite", "forecast"]),
+    ]
+}
+
+fn poisons() -> Vec<Case> {
+    let long = "x".repeat(300);
+    vec![
         case("[]", &["empty"]),
         Case {
             key: Some("k"),
@@ -113,6 +126,12 @@ fn cases() -> Vec<Case> {
             &["time_in_future", "time_in_future"],
         ),
         case(good(&long, 0, "1", "2"), &["stream_too_long", "stream_too_long"]),
+    ]
+}
+
+/// Times in every form, extreme values, ids beyond ASCII, and one stream more than the partition may hold.
+fn extremes() -> Vec<Case> {
+    vec![
         case(
             r#"{"meta":{"id":"p3","t":1767607200},"flow":1,"heat":2}"#,
             &["forecast", "forecast"],
@@ -131,6 +150,7 @@ fn cases() -> Vec<Case> {
             value: Some(good("ключ/é", 0, "1", "2")),
             outcomes: vec!["forecast", "forecast"],
         },
+        case(good("p9", 0, "1", "2"), &["over_capacity", "over_capacity"]),
         case(format!(r#"{{"pad":"{}"}}"#, "y".repeat(5000)), &["too_large"]),
     ]
 }
