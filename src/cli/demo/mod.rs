@@ -214,6 +214,7 @@ impl Drop for StopOnDrop<'_> {
 fn feed(args: &Args) -> anyhow::Result<Feed> {
     let plan = Plan {
         brokers: args.brokers.clone(),
+        streams: args.streams as usize,
         interval: String::new(),
         horizons: Vec::new(),
         set: args.set.clone(),
@@ -249,6 +250,7 @@ fn feed(args: &Args) -> anyhow::Result<Feed> {
                     live_from_ms: first_ms,
                 },
                 plan: Plan {
+                    streams: table.names().len(),
                     interval: "auto".to_owned(),
                     horizons: vec![1, 3, 12, 24],
                     ..plan

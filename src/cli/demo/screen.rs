@@ -123,8 +123,8 @@ impl Columns {
         let names = board.streams.iter().take(200);
         let longest = names.map(|stream| stream.name.chars().count()).max();
         let name = u16::try_from(longest.unwrap_or(0).clamp(8, 24)).expect("clamped");
-        // reading 8, band 17, in band 7, skill 6, state 12, and the spaces between
-        let mut spare = width.saturating_sub(name + 8 + 17 + 7 + 6 + 12 + 5);
+        // reading 8, band 18, in band 7, skill 6, state 12, and the spaces between
+        let mut spare = width.saturating_sub(name + 8 + 18 + 7 + 6 + 12 + 5);
         let mut take = |wanted: u16, left: u16| {
             let fits = spare >= wanted + left;
             spare -= if fits { wanted } else { 0 };
@@ -132,7 +132,7 @@ impl Columns {
         };
         let leader = take(18, CELLS_MIN);
         let next = take(11, CELLS_MIN);
-        let far = if take(9, CELLS_MIN + 6) { 26 } else { 17 };
+        let far = if take(9, CELLS_MIN + 6) { 27 } else { 18 };
         let cells = usize::from(if spare > CELLS_MIN { spare - 1 } else { 0 });
         let (merge, past, ahead) = Self::sparkline(cells, board);
         Self {
@@ -227,7 +227,7 @@ fn row<'a>(board: &Board, stream: &'a Stream, columns: &Columns) -> Row<'a> {
         cells.push(Cell::from(right(&text::number(near.mid), 10)).fg(NEXT));
     }
     let band = format!("{} … {}", text::number(far.low), text::number(far.high));
-    let band = if columns.far > 17 {
+    let band = if columns.far > 18 {
         format!("{} in {band}", text::number(far.mid))
     } else {
         band

@@ -20,9 +20,13 @@ use crate::kafka::embedded::{self, EmbeddedBroker};
 const PARTITIONS: i32 = 3;
 /// Name of the pipeline.
 pub(crate) const PIPELINE: &str = "plant";
-/// The embedded broker keeps 5 MiB per partition, some 7000 forecasts, and few streams spread badly: more would be dropped
-/// unread. Less would leave the daemon idle between two commits.
-const UNDERWAY_EMBEDDED: u64 = 9_000;
+/// The embedded broker keeps 5 MiB per partition, some 7000 forecasts: beyond, it drops them unread. A handful of streams
+/// may all live in one partition.
+const UNDERWAY_FEW: u64 = 4_000;
+/// As above, where streams spread evenly. Less would leave the daemon idle between two commits.
+const UNDERWAY_MANY: u64 = 9_000;
+/// Streams from which on they spread.
+const MANY: usize = 100;
 /// A real one keeps everything: bounds how far the view is behind.
 const UNDERWAY_CLUSTER: u64 = 50_000;
 /// How long a real cluster may take to answer.
@@ -58,6 +62,8 @@ impl Topics {
 pub(crate) struct Plan {
     /// Empty: the embedded broker.
     pub brokers: Vec<String>,
+    /// How many streams will be fed.
+    pub streams: usize,
     /// `auto` or a duration, as the config writes it.
     pub interval: String,
     /// In steps.
@@ -124,10 +130,10 @@ impl Stage {
         if broker.is_none() {
             make_topics(&kafka, &topics)?;
         }
-        let underway_max = if broker.is_some() {
-            UNDERWAY_EMBEDDED
-        } else {
-            UNDERWAY_CLUSTER
+        let underway_max = match broker {
+            None => UNDERWAY_CLUSTER,
+            Some(_) if plan.streams < MANY => UNDERWAY_FEW,
+            Some(_) => UNDERWAY_MANY,
         };
         let place = place(&plan.brokers, &topics);
         let daemon_stop = Stop::new();
@@ -277,6 +283,7 @@ mod tests {
     fn plan() -> Plan {
         Plan {
             brokers: Vec::new(),
+            streams: 12,
             interval: "5m".to_owned(),
             horizons: vec![1, 12],
             set: Vec::new(),
