@@ -24,9 +24,7 @@ pub enum Error {
     #[error("the embedded broker did not start")]
     Refused(#[source] KafkaError),
     /// A topic was refused.
-    #[error(
-        "the embedded broker refused topic `{topic}`; topics have 1 or more partitions and no spaces in their name"
-    )]
+    #[error("the embedded broker refused topic `{topic}`; each is named once")]
     Topic {
         /// Which one.
         topic: String,
@@ -116,4 +114,16 @@ fn open(
             })?;
     }
     Ok(cluster)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn embedded_broker_refuses_a_topic_named_twice() {
+        assert!(
+            matches!(EmbeddedBroker::start(&[("a", 1), ("a", 1)]), Err(Error::Topic { topic, .. }) if topic == "a")
+        );
+    }
 }

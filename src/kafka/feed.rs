@@ -324,3 +324,64 @@ fn add_partitions(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::kafka::embedded::EmbeddedBroker;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn config(broker: &EmbeddedBroker) -> Config {
+        Config {
+            brokers: vec![broker.bootstrap().to_owned()],
+            group: "g".to_owned(),
+            instance: "i".to_owned(),
+            client: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn feeder_and_reader_meet_on_the_embedded_broker() {
+        let broker = EmbeddedBroker::start(&[("a", 2)]).unwrap();
+        let config = config(&broker);
+        let feeder = Feeder::open(&config).unwrap();
+        for value in ["1", "2", "3"] {
+            let outgoing = Outgoing {
+                topic: "a",
+                key: "s",
+                value: value.as_bytes(),
+                timestamp_ms: 7,
+            };
+            feeder.send(&outgoing, PATIENCE).unwrap();
+        }
+        feeder.flush("a", PATIENCE).unwrap();
+        let reader = Reader::open(&config, &["a"]).unwrap();
+        let mut values = Vec::new();
+        let deadline = now() + PATIENCE;
+        while values.len() < 3 && now() < deadline {
+            let mut take = |record: &Received<'_>| {
+                assert_eq!(
+                    (record.topic(), record.key(), record.header("x")),
+                    ("a", Some(&b"s"[..]), None)
+                );
+                values.push(record.value().unwrap().to_vec());
+            };
+            reader.poll(Duration::from_millis(100), &mut take).unwrap();
+        }
+        assert_eq!(
+            values,
+            [b"1", b"2", b"3"],
+            "one stream's records keep their order"
+        );
+    }
+
+    #[test]
+    fn reader_names_a_topic_that_is_not_there() {
+        let broker = EmbeddedBroker::start(&[("a", 1)]).unwrap();
+        let error = Reader::open(&config(&broker), &["elsewhere"]).err().unwrap();
+        assert!(error.to_string().contains("`elsewhere`"), "{error}");
+    }
+}
