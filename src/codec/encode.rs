@@ -42,7 +42,13 @@ impl ForecastEncoder {
         separated(forecast.horizons, out, |&horizon, out| {
             integer(i64::from(horizon), out)
         });
-        let rounding = Rounding::to(forecast.scale * ROUNDING_SHARE);
+        // A stream's first readings have no scale yet: their own size stands in for it.
+        let scale = if forecast.scale > 0.0 {
+            forecast.scale
+        } else {
+            forecast.observed.abs()
+        };
+        let rounding = Rounding::to(scale * ROUNDING_SHARE);
         out.extend_from_slice(br#"],"mean":["#);
         separated(forecast.mean, out, |&mean, out| rounded(mean, rounding, out));
         out.extend_from_slice(br#"],"quantiles":{"#);

@@ -57,7 +57,7 @@ pub struct Forecast<'a> {
     pub model_version: ModelVersion,
     /// `None` where no forecast was made for this step.
     pub anomaly: Option<Anomaly>,
-    /// Numbers are rounded to 1e-4 of this (the stream's scale, original units); 0 = not at all.
+    /// Numbers are rounded to 1e-4 of this, the stream's scale in original units; 0 = not known yet.
     pub scale: f64,
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::broker::{Broker, topics, unique};
+use crate::broker::{Broker, kcat, topics, unique};
 
 fn tidecast(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tidecast"))
@@ -108,6 +108,18 @@ fn cli_check_connect_names_what_is_missing() {
         text(&found.stdout),
         text(&found.stderr)
     );
+    let torn = r#"{"id":"torn-pump","t":"2026-01-05T10:00:00Z","v":1}"#;
+    for partition in [0, 1] {
+        kcat::write(
+            &broker.servers,
+            &format!("{name}.in"),
+            partition,
+            &[(None, Some(torn))],
+        );
+    }
+    let torn = check();
+    let said = text(&torn.stdout) + &text(&torn.stderr);
+    assert!(said.contains("torn-pump"), "{said}");
 }
 
 #[test]

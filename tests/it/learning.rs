@@ -122,6 +122,44 @@ fn judge(records: &[kcat::Record]) -> Judgement {
     judgement
 }
 
+/// Feeds burst by burst, until the network weighs twice what any expert does or the bursts are at their end.
+fn feed_until_learnt(servers: &str, daemon: &Daemon, (input, learning): (&str, &str)) {
+    let mut chaos = Chaos::new();
+    let mut fed = 0;
+    for burst in 1..=BURSTS_MAX {
+        let lines = chaos.next();
+        let messages: Vec<_> = lines
+            .iter()
+            .map(|line| (Some("k"), Some(line.as_str())))
+            .collect();
+        kcat::write(servers, input, 0, &messages);
+        fed += lines.len();
+        await_until("the burst is served", Duration::from_secs(60), || {
+            let served = daemon.metric("tidecast_observations_total", "forecast")?;
+            (served >= 2.0 * fed as f64).then_some(())
+        });
+        // The stream is not to run away from the trainer: a sensor would take minutes for this burst.
+        let visited = 8.0 * fed as f64;
+        await_until("the trainer keeps up", Duration::from_secs(60), || {
+            let trained = daemon
+                .metric("tidecast_training_rows_total", "learning")
+                .unwrap_or(0.0);
+            (burst < 10 || trained >= visited).then_some(())
+        });
+        if burst > 10 && burst % 5 == 0 {
+            let judged = judge(&kcat::read(servers, learning));
+            let network = judged.experts["network"];
+            if judged
+                .experts
+                .iter()
+                .all(|(expert, &weight)| expert == "network" || weight < network / 2.0)
+            {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn learning_network_leads_where_no_expert_can() {
     let broker = Broker::shared();
@@ -143,40 +181,7 @@ fn learning_network_leads_where_no_expert_can() {
     let dir = tempfile::tempdir().unwrap();
     let mut daemon = Daemon::start(dir.path(), &config(broker, &name));
     daemon.await_ready();
-    let mut chaos = Chaos::new();
-    let mut fed = 0;
-    for burst in 1..=BURSTS_MAX {
-        let lines = chaos.next();
-        let messages: Vec<_> = lines
-            .iter()
-            .map(|line| (Some("k"), Some(line.as_str())))
-            .collect();
-        kcat::write(&broker.servers, &input, 0, &messages);
-        fed += lines.len();
-        await_until("the burst is served", Duration::from_secs(60), || {
-            let served = daemon.metric("tidecast_observations_total", "forecast")?;
-            (served >= 2.0 * fed as f64).then_some(())
-        });
-        // The stream is not to run away from the trainer: a sensor would take minutes for this burst.
-        let visited = 8.0 * fed as f64;
-        await_until("the trainer keeps up", Duration::from_secs(60), || {
-            let trained = daemon
-                .metric("tidecast_training_rows_total", "learning")
-                .unwrap_or(0.0);
-            (burst < 10 || trained >= visited).then_some(())
-        });
-        if burst > 10 && burst % 5 == 0 {
-            let judged = judge(&kcat::read(&broker.servers, &learning));
-            let network = judged.experts["network"];
-            if judged
-                .experts
-                .iter()
-                .all(|(expert, &weight)| expert == "network" || weight < network / 2.0)
-            {
-                break;
-            }
-        }
-    }
+    feed_until_learnt(&broker.servers, &daemon, (&input, &learning));
     let with = judge(&kcat::read(&broker.servers, &learning));
     let without = judge(&kcat::read(&broker.servers, &experts));
     assert!(daemon.terminate().success());

@@ -235,7 +235,7 @@ fn feed(args: &Args) -> anyhow::Result<Feed> {
                 .map(|name| name.to_string_lossy().into_owned())
                 .unwrap_or_default();
             let what = format!(
-                "{file}: {} streams, {} readings, one every {}",
+                "{file}: {} stream(s), {} readings, one every {}",
                 table.names().len(),
                 text::count(table.len() as u64),
                 clock::span(interval_ms)
