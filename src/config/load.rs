@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use ::config::ValueKind;
+
 use crate::config::DEFAULTS;
 use crate::config::error::{Errors, Problem};
 use crate::config::process::Config;
 use crate::config::reader::{Reader, Section};
 use crate::config::resolved::Resolved;
-use crate::config::tree::{self, Entry, Node, Origin, Table};
+use crate::config::tree::{self, Layer, Origin, Table};
 use crate::config::{cluster, pipeline, services, topics};
 use crate::kafka;
 
@@ -38,9 +40,7 @@ pub struct Sources {
 /// Everything that is wrong, at once.
 pub fn load(sources: &Sources) -> Result<Resolved, Errors> {
     let mut reader = Reader::default();
-    let mut tree = layers(sources, &mut reader);
-    host_name(&mut tree, &sources.host_name);
-    spread_defaults(&mut tree);
+    let tree = whole(sources, &mut reader);
     let config = read(&tree, sources, &mut reader);
     match config {
         Some(config) if reader.problems.is_empty() => Ok(Resolved::new(config, tree)),
@@ -55,30 +55,34 @@ pub fn load(sources: &Sources) -> Result<Resolved, Errors> {
     }
 }
 
-fn layers(sources: &Sources, reader: &mut Reader) -> Table {
-    let mut tree =
+/// All layers as one, every pipeline with its defaults. What cannot be read is noted and left out.
+fn whole(sources: &Sources, reader: &mut Reader) -> Table {
+    let defaults =
         tree::parse(DEFAULTS, &|_| Origin::Default).expect("the embedded file is TOML, a test reads it");
+    let mut layers = vec![host_name(&sources.host_name), defaults];
     for path in &sources.files {
         match file(path) {
-            Ok(table) => tree::merge(&mut tree, table),
+            Ok(layer) => layers.push(layer),
             Err(problem) => reader.problems.push(problem),
         }
     }
     for (name, value) in &sources.environment {
         if let Some(rest) = name.strip_prefix(ENVIRONMENT) {
-            tree::merge(&mut tree, variable(name, rest, value));
+            layers.push(variable(name, rest, value));
         }
     }
     for setting in &sources.set {
         match tree::split_setting(setting) {
-            Ok((path, text)) => tree::merge(&mut tree, tree::at(&path, text, &Origin::CommandLine)),
+            Ok((path, text)) => layers.push(tree::at(&path, text, &Origin::CommandLine)),
             Err(problem) => reader.problems.push(problem),
         }
     }
-    tree
+    let mut layer = tree::merged(layers);
+    spread_defaults(&mut layer);
+    tree::tree(layer)
 }
 
-fn file(path: &PathBuf) -> Result<Table, Problem> {
+fn file(path: &PathBuf) -> Result<Layer, Problem> {
     let shown = path.display().to_string();
     let problem = |key: String, message: String| Problem {
         key,
@@ -111,7 +115,7 @@ fn file(path: &PathBuf) -> Result<Table, Problem> {
 }
 
 /// `TIDECAST__SECTION__KEY`; below `kafka.client` `_` stands for the dots of a property.
-fn variable(name: &str, rest: &str, value: &str) -> Table {
+fn variable(name: &str, rest: &str, value: &str) -> Layer {
     let mut path: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
     if let [section, client, property] = path.as_mut_slice()
         && section == "kafka"
@@ -122,41 +126,33 @@ fn variable(name: &str, rest: &str, value: &str) -> Table {
     tree::at(&path, value.to_owned(), &Origin::Environment(name.to_owned()))
 }
 
-/// The host's name as a name of ours: lower-cased, other characters replaced.
-fn host_name(tree: &mut Table, host: &str) {
+/// The host's name as a name of ours: lower-cased, other characters replaced. The lowest layer, `service.instance` has no
+/// other default.
+fn host_name(host: &str) -> Layer {
     let plain = |letter: char| {
         let lower = letter.to_ascii_lowercase();
         if lower.is_ascii_alphanumeric() { lower } else { '-' }
     };
     let name: String = host.chars().map(plain).take(64).collect();
     if name.is_empty() {
-        return;
+        return Layer::default();
     }
-    if let Some(Node::Table(service)) = tree.get_mut("service").map(|entry| &mut entry.node) {
-        service.entry("instance".to_owned()).or_insert(Entry {
-            node: Node::Value(toml::Value::String(name)),
-            origin: Origin::Host,
-        });
-    }
+    tree::at(&["service", "instance"].map(str::to_owned), name, &Origin::Host)
 }
 
-/// Lays every pipeline over `[pipeline."*"]`, which goes.
-fn spread_defaults(tree: &mut Table) {
-    let Some(Node::Table(pipelines)) = tree.get_mut("pipeline").map(|entry| &mut entry.node) else {
+/// Lays every pipeline over `[pipeline."*"]`, which goes; one that is no table stays, to be refused.
+fn spread_defaults(layer: &mut Layer) {
+    let Some(ValueKind::Table(pipelines)) = layer.0.get_mut("pipeline").map(|value| &mut value.kind) else {
         return;
     };
-    let Some(Entry {
-        node: Node::Table(defaults),
-        ..
-    }) = pipelines.remove("*")
-    else {
+    let Some(ValueKind::Table(defaults)) = pipelines.get("*").map(|value| value.kind.clone()) else {
         return;
     };
-    for entry in pipelines.values_mut() {
-        if let Node::Table(own) = &mut entry.node {
-            let mut whole = defaults.clone();
-            tree::merge(&mut whole, std::mem::take(own));
-            *own = whole;
+    pipelines.remove("*");
+    for pipeline in pipelines.values_mut() {
+        if let ValueKind::Table(own) = &mut pipeline.kind {
+            let layers = [defaults.clone(), std::mem::take(own)].map(Layer);
+            *own = tree::merged(layers).0;
         }
     }
 }
@@ -210,9 +206,7 @@ pub(super) fn served() -> Vec<String> {
         ..Sources::default()
     };
     let mut reader = Reader::default();
-    let mut tree = layers(&sources, &mut reader);
-    host_name(&mut tree, &sources.host_name);
-    spread_defaults(&mut tree);
+    let tree = whole(&sources, &mut reader);
     let config = read(&tree, &sources, &mut reader);
     assert!(config.is_some(), "{:?}", reader.problems);
     reader.served.into_iter().collect()

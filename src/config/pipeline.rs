@@ -41,7 +41,10 @@ pub(super) fn all(
     let pipelines: Vec<Option<Pipeline>> = names
         .iter()
         .filter_map(|name| {
-            if let Err(message) = domain::identifier(name) {
+            // The table below every pipeline is here only where it is no table, which the next line says.
+            if name != "*"
+                && let Err(message) = domain::identifier(name)
+            {
                 reader.problem(format!("pipeline.{name}"), message, None);
             }
             let section = sections.named(reader, name)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::config::error::Problem;
 use crate::config::keys;
-use crate::config::tree::{Entry, Node, Origin, Table};
+use crate::config::tree::{Entry, Node, Origin, Table, key_text};
 
 /// Collects problems while keys are read.
 #[derive(Debug, Default)]
@@ -90,7 +90,8 @@ impl<'t> Section<'t> {
     pub(super) fn named(&mut self, reader: &mut Reader, name: &str) -> Option<Section<'t>> {
         let entry = self.table.and_then(|table| table.get(name))?;
         let Node::Table(table) = &entry.node else {
-            let message = format!("is one value, a table is needed: write [{}]", self.path(name));
+            let written = self.path(&key_text(name));
+            let message = format!("is one value, a table is needed: write [{written}]");
             reader.problem(self.path(name), message, Some(&entry.origin));
             return None;
         };

@@ -55,6 +55,52 @@ fn bad_values_are_named_with_their_place() {
     assert_eq!(errors.lines().count(), 3, "all at once");
 }
 
+/// Each of these is one that the crate `config` would not carry by itself: `config::tree` says why.
+#[test]
+fn bad_keys_keep_their_place_through_the_merge() {
+    let over = "\
+[kafak]
+[service]
+colour = { a = 1 }
+[kafka]
+commit_interval_ms = 99999999999999999999
+[pipeline]
+\"*\" = 1
+[Service]
+Log = \"a\"
+";
+    let given = good()
+        .file("environment over.toml", over)
+        .file("dots.toml", "\"service.log\" = \"a\"\n\"store\" = 7\n")
+        .set("kafak.group=a")
+        .set("service.colour.b=2");
+    let errors = given.load().unwrap_err().to_string();
+    let place = |line: usize| format!("({}/environment over.toml:{line})", given.folder());
+    let dots = |line: usize| format!("({}/dots.toml:{line})", given.folder());
+    for (key, reason, origin) in [
+        ("kafak", "is no key", "(--set)".to_owned()),
+        ("service.colour", "is no key", "(--set)".to_owned()),
+        ("kafka.commit_interval_ms", "`\"99999999999999999999\"`", place(5)),
+        ("pipeline.*", "write [pipeline.\"*\"]", place(7)),
+        ("Service", "did you mean `service`?", place(8)),
+        ("service.log", "is no key", dots(1)),
+        ("store", "a table is needed", dots(2)),
+    ] {
+        let line = errors.lines().find(|line| line.starts_with(&format!("{key}: ")));
+        let line = line.unwrap_or_else(|| panic!("no line for `{key}` in\n{errors}"));
+        assert!(
+            line.contains(reason) && line.ends_with(&origin),
+            "{reason}, {origin}:\n{line}"
+        );
+    }
+    let empty = good()
+        .file("empty.toml", "\n[kafak]\n")
+        .load()
+        .unwrap_err()
+        .to_string();
+    assert!(empty.ends_with("empty.toml:2)"), "{empty}");
+}
+
 #[test]
 fn bad_without_a_pipeline_says_what_to_add() {
     let errors = Given::default().load().unwrap_err().to_string();
