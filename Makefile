@@ -1,7 +1,7 @@
 # tidecast: the two commands of a newcomer are `make demo` and `make test`; each installs what it misses.
 #   make demo            build, then broker + simulated plant + daemon, forecasts live   (ARGS='--seconds 20')
 #   make test            every test, those against a real Apache Kafka too                (ARGS='cadence' runs the tests of that name)
-#   make lint            format, clippy, documentation, tests/it/tidy.rs
+#   make lint            format, clippy, documentation, tests/it/tidy.rs, the systemd unit
 #   make bench           benches of the parts
 #   make run             the daemon in the foreground                                     (CONFIG=my.toml)
 #   make kafka           a real Apache Kafka on 127.0.0.1:19092 to try things on          (make kafka-stop ends it)
@@ -35,6 +35,9 @@ lint: tools
 	cargo clippy --release --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --no-deps --document-private-items
 	cargo test --release --locked --test it -- tidy
+	$(call need,command -v systemd-analyze,systemd,systemd-analyze: verifies the unit)
+	@mkdir -p target/unit && sed 's#^ExecStart=[^ ]*#ExecStart=/bin/true#; /^Documentation=/d' systemd/tidecast.service >target/unit/tidecast.service
+	systemd-analyze verify target/unit/tidecast.service
 
 bench: tools
 	cargo bench --locked -- $(ARGS)

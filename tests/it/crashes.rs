@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::broker::daemon::{Daemon, await_until};
+use crate::broker::daemon::{Daemon, await_until, pass};
 use crate::broker::{Broker, kcat, topics, unique};
 use crate::outcomes::streams_are_in_order;
 
 const PARTITIONS: i32 = 3;
 const STREAMS: usize = 12;
 const KILLS: usize = 10;
-/// Observations of a partition that are fed before each kill.
-const BURST: usize = 150;
+/// Observations of a partition that are fed at a time: whole minutes of all its streams.
+const BURST: usize = 17 * STREAMS;
 
 fn config(broker: &Broker, group: &str, instance: &str, topics: (&str, &str)) -> String {
     let (input, output) = topics;
@@ -128,33 +129,49 @@ fn await_outcomes(broker: &Broker, topic: &str, count: usize) -> Vec<kcat::Recor
     )
 }
 
-fn run_killed(broker: &Broker, dir: &Path, names: (&str, &str, &str), seed: u64) -> Vec<kcat::Record> {
+/// Group, input topic, output topic.
+type Names<'a> = (&'a str, &'a str, &'a str);
+
+/// Kills it at random moments under a feed that never pauses; the records, and how often every partition was fed.
+fn run_killed(broker: &Broker, dir: &Path, names: Names<'_>, seed: u64) -> (Vec<kcat::Record>, usize) {
     let (group, input, output) = names;
     let mut random = rand_pcg::Pcg64::seed_from_u64(seed);
-    let mut feeds = Feed::all(seed);
-    let mut fed = 0;
-    for _ in 0..KILLS {
-        let daemon = Daemon::start(dir, &config(broker, group, "a", (input, output)));
-        fed += feed(broker, input, &mut feeds);
-        // From before its first transaction to deep inside its work.
-        let delay = Duration::from_millis(random.random_range(200..2500));
-        let mut polls = delay.as_millis() / 50;
-        await_until("the moment of the kill", delay + Duration::from_secs(5), || {
-            polls = polls.saturating_sub(1);
-            (polls == 0).then_some(())
+    let killing = AtomicBool::new(true);
+    let (fed, rounds) = std::thread::scope(|scope| {
+        let feeder = scope.spawn(|| {
+            let mut feeds = Feed::all(seed);
+            let (mut fed, mut rounds) = (0, 0);
+            while killing.load(Ordering::Relaxed) {
+                fed += feed(broker, input, &mut feeds);
+                rounds += 1;
+            }
+            (fed, rounds)
         });
-        daemon.kill();
-    }
+        for _ in 0..KILLS {
+            let daemon = Daemon::start(dir, &config(broker, group, "a", (input, output)));
+            // From before its first transaction to deep inside its work.
+            pass(Duration::from_millis(random.random_range(300..3500)));
+            daemon.kill();
+        }
+        killing.store(false, Ordering::Relaxed);
+        feeder.join().unwrap()
+    });
     let daemon = Daemon::start(dir, &config(broker, group, "a", (input, output)));
     let records = await_outcomes(broker, output, fed);
     assert!(daemon.terminate().success());
-    records
+    (records, rounds)
 }
 
-fn run_undisturbed(broker: &Broker, dir: &Path, names: (&str, &str, &str), seed: u64) -> Vec<kcat::Record> {
+fn run_undisturbed(
+    broker: &Broker,
+    dir: &Path,
+    names: Names<'_>,
+    rounds: usize,
+    seed: u64,
+) -> Vec<kcat::Record> {
     let (group, input, output) = names;
     let mut feeds = Feed::all(seed);
-    let fed: usize = (0..KILLS).map(|_| feed(broker, input, &mut feeds)).sum();
+    let fed: usize = (0..rounds).map(|_| feed(broker, input, &mut feeds)).sum();
     let daemon = Daemon::start(dir, &config(broker, group, "a", (input, output)));
     let records = await_outcomes(broker, output, fed);
     assert!(daemon.terminate().success());
@@ -178,8 +195,20 @@ fn crashes_ten_kills_lose_and_double_nothing_and_change_no_byte() {
         );
     }
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let killed = run_killed(&brokers[0], dirs[0].path(), (group, input, output), seed);
-    let undisturbed = run_undisturbed(&brokers[1], dirs[1].path(), (group, input, output), seed);
+    let names = (group, input, output);
+    let (killed, rounds) = run_killed(&brokers[0], dirs[0].path(), names, seed);
+    // The kills did hit work in flight: what a careless reader sees beyond the committed records was aborted.
+    let published = kcat::count_uncommitted(&brokers[0].servers, output);
+    println!(
+        "{} records, {} more in aborted transactions",
+        killed.len(),
+        published - killed.len()
+    );
+    assert!(
+        published > killed.len(),
+        "no kill hit an open transaction (seed {seed})"
+    );
+    let undisturbed = run_undisturbed(&brokers[1], dirs[1].path(), names, rounds, seed);
     streams_are_in_order(&killed);
     let (killed, undisturbed) = (by_source(&killed), by_source(&undisturbed));
     assert_eq!(killed.len(), undisturbed.len());
@@ -211,9 +240,9 @@ fn crashes_two_instances_share_the_partitions_and_hand_them_over() {
     let mut second = Daemon::start(dir.path(), &text("b"));
     second.await_ready();
     await_until("both hold partitions", Duration::from_secs(60), || {
-        let held = [&first, &second].map(|daemon| daemon.metric("tidecast_partitions", "").unwrap_or(0.0));
-        (held.iter().all(|&count| count > 0.0) && held.iter().sum::<f64>() >= f64::from(PARTITIONS))
-            .then_some(())
+        let held =
+            [&first, &second].map(|daemon| daemon.metric("tidecast_partitions", "").unwrap_or(0.0) as i32);
+        (held.iter().all(|&count| count > 0) && held.iter().sum::<i32>() == PARTITIONS).then_some(())
     });
     fed += feed(broker, &input, &mut feeds);
     await_outcomes(broker, &output, fed);
@@ -286,5 +315,75 @@ fn crashes_kafka_away_at_start_is_waited_for() {
     let fed = feed(&broker, "late.in", &mut Feed::all(17));
     daemon.await_ready();
     assert_eq!(by_source(&await_outcomes(&broker, "late.out", fed)).len(), fed);
+    assert!(daemon.terminate().success());
+}
+
+#[test]
+fn crashes_second_process_of_an_instance_makes_one_exit_with_76() {
+    let broker = Broker::shared();
+    let group = unique("twin");
+    let (input, output) = (format!("{group}.in"), format!("{group}.out"));
+    topics(
+        broker,
+        &[
+            (&input, PARTITIONS),
+            (&output, PARTITIONS),
+            (&format!("{output}.dead"), PARTITIONS),
+        ],
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let text = config(broker, &group, "a", (&input, &output));
+    let mut twins = [Daemon::start(dir.path(), &text), Daemon::start(dir.path(), &text)];
+    let fed = feed(broker, &input, &mut Feed::all(19));
+    let (gone, status) = await_until("one of them ends", Duration::from_secs(60), || {
+        twins
+            .iter_mut()
+            .enumerate()
+            .find_map(|(index, daemon)| daemon.ended().map(|status| (index, status)))
+    });
+    assert_eq!(status.code(), Some(76), "{}", twins[gone].log());
+    assert!(
+        twins[gone]
+            .log()
+            .contains("`service.instance` `a` is in use by another process")
+    );
+    assert_eq!(by_source(&await_outcomes(broker, &output, fed)).len(), fed);
+    let [first, second] = twins;
+    assert!((if gone == 0 { second } else { first }).terminate().success());
+}
+
+/// History before the start is read with the mouth shut; the streams are ready when the first new reading comes.
+#[test]
+fn crashes_warm_up_history_is_muted_and_makes_streams_ready() {
+    let broker = Broker::shared();
+    let group = unique("warm");
+    let (input, output) = (format!("{group}.in"), format!("{group}.out"));
+    topics(
+        broker,
+        &[
+            (&input, PARTITIONS),
+            (&output, PARTITIONS),
+            (&format!("{output}.dead"), PARTITIONS),
+        ],
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let text = config(broker, &group, "a", (&input, &output))
+        .replace("start = \"earliest\"", "start = \"latest\", warmup = \"1h\"")
+        .replace("start_when = \"always\"", "start_when = \"ready\"");
+    let mut feeds = Feed::all(23);
+    let history = feed(broker, &input, &mut feeds) + feed(broker, &input, &mut feeds);
+    let mut daemon = Daemon::start(dir.path(), &text);
+    daemon.await_ready();
+    await_until("the history is read", Duration::from_secs(30), || {
+        let muted = daemon.metric("tidecast_observations_total", "muted")?;
+        (muted as usize == history).then_some(())
+    });
+    assert!(kcat::read(&broker.servers, &output).is_empty());
+    let fed = feed(broker, &input, &mut feeds);
+    let records = await_outcomes(broker, &output, fed);
+    for record in &records {
+        let json: serde_json::Value = serde_json::from_str(record.value.as_ref().unwrap()).unwrap();
+        assert_eq!(json["status"], "ready", "{json}");
+    }
     assert!(daemon.terminate().success());
 }

@@ -18,7 +18,7 @@ const JUDGED: usize = 300;
 const LOSS_RATIO_MAX: f64 = 0.7;
 
 fn config(broker: &Broker, name: &str) -> String {
-    let pipeline = |pipeline: &str, experts: &str| {
+    let pipeline = |pipeline: &str, network: &str| {
         format!(
             r#"
 [pipeline.{pipeline}]
@@ -30,7 +30,7 @@ seasons = [24]
 horizons = [1, 2]
 quantiles = [0.1, 0.5, 0.9]
 model = {{ cell = "gru", hidden = 32, layers = 1 }}
-{experts}
+experts = ["last", "seasonal", "level", "week_profile", "day", "week"{network}]
 "#
         )
     };
@@ -51,8 +51,8 @@ cpu_share = 1
 publish_interval_s = 1
 {}{}"#,
         broker.servers,
-        pipeline("learning", ""),
-        pipeline("experts", r#"experts = ["last", "seasonal", "level", "day"]"#)
+        pipeline("learning", r#", "network""#),
+        pipeline("experts", "")
     )
 }
 

@@ -5,6 +5,10 @@
     clippy::print_stdout,
     reason = "a test's panic and its output are its report"
 )]
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "counts of a test are small whole numbers"
+)]
 
 mod allocation;
 mod broker;

@@ -329,3 +329,33 @@ fn outcomes_of_keys_that_are_no_text() {
     let sources: BTreeSet<_> = outcomes.keys().cloned().collect();
     assert!(sources.contains(&format!("{name}.in/0/1/0")));
 }
+
+/// Key, value, headers and timestamp of a dead letter are those received, to the byte; ours come behind them.
+#[test]
+fn outcomes_dead_letter_is_the_record_byte_for_byte() {
+    let broker = Broker::shared();
+    let name = unique("bytes");
+    let (input, dead) = (format!("{name}.in"), format!("{name}.dead"));
+    topics(broker, &[(&input, 1), (&format!("{name}.out"), 1), (&dead, 1)]);
+    let line = b"k\xfe\x02y\x01\xff\xfe{\"v\":\x03}\x80\n";
+    let headers = ["trace=4bf9 2f", "tidecast.source=not/ours/0/0"];
+    kcat::write_with(&broker.servers, &input, 0, line, &headers);
+    let dir = tempfile::tempdir().unwrap();
+    let mut daemon = Daemon::start(dir.path(), &config(broker, &name, INPUT));
+    daemon.await_ready();
+    let received = kcat::read_bytes(&broker.servers, &input, "%T|%K|%k|%S|%s|%h");
+    let letter = await_until("the dead letter", Duration::from_secs(30), || {
+        let letter = kcat::read_bytes(&broker.servers, &dead, "%T|%K|%k|%S|%s|%h");
+        (!letter.is_empty()).then_some(letter)
+    });
+    assert!(daemon.terminate().success());
+    assert!(
+        received.windows(4).any(|bytes| bytes == b"|k\xfe\x02"),
+        "{received:?}"
+    );
+    let (copy, ours) = letter.split_at(received.len());
+    assert_eq!(copy, received);
+    let ours = String::from_utf8_lossy(ours);
+    assert!(ours.contains(&format!("tidecast.source={input}/0/0/0")), "{ours}");
+    assert!(ours.contains("tidecast.reason=not_utf8"), "{ours}");
+}

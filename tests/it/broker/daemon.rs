@@ -21,6 +21,15 @@ pub(crate) fn await_until<T>(what: &str, limit: Duration, mut ready: impl FnMut(
     }
 }
 
+/// Lets time pass for the processes under test.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "processes under test have no clock that we could own"
+)]
+pub(crate) fn pass(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// Killed when dropped.
 pub(crate) struct Daemon {
     child: Child,
@@ -108,6 +117,11 @@ impl Daemon {
     pub(crate) fn terminate(mut self) -> ExitStatus {
         self.signal("TERM");
         self.await_exit(Duration::from_secs(60))
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     pub(crate) fn await_exit(&mut self, limit: Duration) -> ExitStatus {

@@ -59,6 +59,54 @@ pub(crate) fn read(servers: &str, topic: &str) -> Vec<Record> {
     records
 }
 
+/// How many records of a topic a careless reader sees, those of aborted transactions too.
+pub(crate) fn count_uncommitted(servers: &str, topic: &str) -> usize {
+    let output = Command::new("kcat")
+        .args([
+            "-b",
+            servers,
+            "-C",
+            "-t",
+            topic,
+            "-o",
+            "beginning",
+            "-e",
+            "-q",
+            "-f",
+            "%o\\n",
+        ])
+        .args(["-X", "isolation.level=read_uncommitted"])
+        .output()
+        .expect("kcat is installed by `make test`");
+    output
+        .stdout
+        .split(|&byte| byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .count()
+}
+
+/// A topic of one partition, each record in the bytes of kcat's `format`.
+pub(crate) fn read_bytes(servers: &str, topic: &str, format: &str) -> Vec<u8> {
+    Command::new("kcat")
+        .args([
+            "-b",
+            servers,
+            "-C",
+            "-t",
+            topic,
+            "-o",
+            "beginning",
+            "-e",
+            "-q",
+            "-f",
+            format,
+        ])
+        .args(["-X", "isolation.level=read_committed"])
+        .output()
+        .expect("kcat is installed by `make test`")
+        .stdout
+}
+
 fn record(json: &serde_json::Value) -> Record {
     let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
     let headers = json["headers"].as_array().map_or_else(Vec::new, |list| {
@@ -87,6 +135,11 @@ pub(crate) fn write(servers: &str, topic: &str, partition: i32, messages: &[(Opt
 
 /// Writes lines `key 0x01 value` to one partition, in order; an empty side is null.
 pub(crate) fn write_bytes(servers: &str, topic: &str, partition: i32, lines: &[u8]) {
+    write_with(servers, topic, partition, lines, &[]);
+}
+
+/// The same, with these headers (`name=value`) on every record.
+pub(crate) fn write_with(servers: &str, topic: &str, partition: i32, lines: &[u8], headers: &[&str]) {
     let mut child = Command::new("kcat")
         .args([
             "-b",
@@ -101,6 +154,7 @@ pub(crate) fn write_bytes(servers: &str, topic: &str, partition: i32, lines: &[u
             "-Z",
         ])
         .args(["-X", "enable.idempotence=true", "-X", "message.max.bytes=4000000"])
+        .args(headers.iter().flat_map(|header| ["-H", header]))
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

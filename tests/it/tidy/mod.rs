@@ -1,12 +1,15 @@
 //! The house keeps itself: arrows between modules, sizes of functions and files, and where a dependency may be named.
 
+mod source;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use syn::spanned::Spanned;
-use syn::visit::Visit;
+use syn::spanned::Spanned as _;
+use syn::visit::Visit as _;
+
+use source::{Functions, Paths, Source, is_test, of_text, sources};
 
 /// Which siblings a top-level module may name. Anything else is an upward or sideways arrow.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -72,145 +75,20 @@ const HOMES: &[(&str, &[&str])] = &[
     ("std::thread", &["daemon", "cli", "store", "kafka"]),
     ("std::time::Instant", &["daemon", "cli", "store", "kafka"]),
     ("std::time::SystemTime", &["daemon", "cli"]),
+    ("tracing", &["daemon", "cli", "telemetry", "kafka"]),
+    ("std::env", &["cli", "config", "daemon", "telemetry"]),
+    ("std::net", &["cli", "config", "daemon"]),
     ("std::fs", &["config", "daemon", "cli", "store"]),
 ];
+
+/// Files that may hold `unsafe`.
+const UNSAFE_FILES: &[&str] = &["src/nn/blas.rs", "src/nn/kernel.rs", "src/kafka/membership.rs"];
 
 const FUNCTION_LINES_MAX: usize = 70;
 const FILE_CODE_LINES_MAX: usize = 400;
 
 /// Maths kernels: one loop nest reads better whole. By file and function.
 const LONG_FUNCTIONS: &[(&str, &str)] = &[];
-
-struct Source {
-    /// Relative to the repository.
-    path: PathBuf,
-    text: String,
-    tree: syn::File,
-}
-
-impl Source {
-    /// The top-level module that it belongs to.
-    fn module(&self) -> String {
-        let first = self
-            .path
-            .components()
-            .nth(1)
-            .expect("a file below src/")
-            .as_os_str()
-            .to_string_lossy();
-        first.trim_end_matches(".rs").to_owned()
-    }
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    let mut entries: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            rust_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
-fn sources(folders: &[&str]) -> Vec<Source> {
-    let mut paths = Vec::new();
-    for folder in folders {
-        rust_files(&root().join(folder), &mut paths);
-    }
-    assert!(!paths.is_empty(), "no Rust file below {folders:?}");
-    paths
-        .into_iter()
-        .map(|path| {
-            let text = fs::read_to_string(&path).unwrap();
-            let tree = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            Source {
-                path: path.strip_prefix(root()).unwrap().to_owned(),
-                text,
-                tree,
-            }
-        })
-        .collect()
-}
-
-fn is_test(attributes: &[syn::Attribute]) -> bool {
-    attributes.iter().any(|attribute| {
-        attribute.path().is_ident("test")
-            || (attribute.path().is_ident("cfg")
-                && attribute
-                    .parse_args::<syn::Path>()
-                    .is_ok_and(|path| path.is_ident("test")))
-    })
-}
-
-/// Every path that the code outside tests names, `use` groups spelled out, with its line.
-#[derive(Default)]
-struct Paths {
-    found: Vec<(String, usize)>,
-}
-
-impl Paths {
-    fn of(tree: &syn::File) -> Vec<(String, usize)> {
-        let mut paths = Self::default();
-        paths.visit_file(tree);
-        paths.found
-    }
-
-    fn add_use(&mut self, prefix: &str, tree: &syn::UseTree) {
-        let joined = |name: &syn::Ident| {
-            if prefix.is_empty() {
-                name.to_string()
-            } else {
-                format!("{prefix}::{name}")
-            }
-        };
-        match tree {
-            syn::UseTree::Path(path) => self.add_use(&joined(&path.ident), &path.tree),
-            syn::UseTree::Name(name) => self.found.push((joined(&name.ident), name.span().start().line)),
-            syn::UseTree::Rename(name) => self.found.push((joined(&name.ident), name.span().start().line)),
-            syn::UseTree::Glob(glob) => self.found.push((prefix.to_owned(), glob.span().start().line)),
-            syn::UseTree::Group(group) => group.items.iter().for_each(|item| self.add_use(prefix, item)),
-        }
-    }
-}
-
-impl<'ast> Visit<'ast> for Paths {
-    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
-        self.add_use("", &item.tree);
-    }
-
-    fn visit_path(&mut self, path: &'ast syn::Path) {
-        let names: Vec<_> = path
-            .segments
-            .iter()
-            .map(|segment| segment.ident.to_string())
-            .collect();
-        if names.len() > 1 {
-            self.found.push((names.join("::"), path.span().start().line));
-        }
-        syn::visit::visit_path(self, path);
-    }
-
-    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
-        if !is_test(&item.attrs) {
-            syn::visit::visit_item_mod(self, item);
-        }
-    }
-
-    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
-        if !is_test(&item.attrs) {
-            syn::visit::visit_item_fn(self, item);
-        }
-    }
-}
 
 fn wrong_arrows(sources: &[Source]) -> String {
     let allowed: BTreeMap<_, _> = ARROWS.iter().copied().collect();
@@ -229,11 +107,9 @@ fn wrong_arrows(sources: &[Source]) -> String {
             continue;
         };
         for (path, line) in Paths::of(&source.tree) {
-            let mut names = path.split("::");
-            if !matches!(names.next(), Some("crate" | "tidecast")) {
+            let Some(target) = source.sibling(&path) else {
                 continue;
-            }
-            let target = names.next().unwrap_or_default();
+            };
             if target != module && allowed.contains_key(target) && !targets.contains(&target) {
                 let place = source.path.display();
                 let _ = writeln!(
@@ -271,31 +147,6 @@ fn strays(sources: &[Source]) -> String {
         }
     }
     wrong
-}
-
-/// Name and length of every function body.
-#[derive(Default)]
-struct Functions {
-    found: Vec<(String, usize, usize)>,
-}
-
-impl Functions {
-    fn add(&mut self, name: &syn::Ident, whole: proc_macro2::Span) {
-        let (first, last) = (whole.start().line, whole.end().line);
-        self.found.push((name.to_string(), first, last + 1 - first));
-    }
-}
-
-impl<'ast> Visit<'ast> for Functions {
-    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
-        self.add(&item.sig.ident, item.block.span());
-        syn::visit::visit_item_fn(self, item);
-    }
-
-    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
-        self.add(&item.sig.ident, item.block.span());
-        syn::visit::visit_impl_item_fn(self, item);
-    }
 }
 
 fn long_functions(sources: &[Source]) -> String {
@@ -346,12 +197,24 @@ fn long_files(sources: &[Source]) -> String {
     wrong
 }
 
-fn of_text(path: &str, text: &str) -> Vec<Source> {
-    vec![Source {
-        path: PathBuf::from(path),
-        text: text.to_owned(),
-        tree: syn::parse_file(text).unwrap(),
-    }]
+fn unsafe_strays(sources: &[Source]) -> String {
+    let mut wrong = String::new();
+    for source in sources
+        .iter()
+        .filter(|source| !UNSAFE_FILES.iter().any(|file| source.path.ends_with(file)))
+    {
+        for (number, line) in (1..).zip(source.text.lines()) {
+            let code = line.split("//").next().unwrap_or_default();
+            if code.split_whitespace().any(|word| word == "unsafe") {
+                let place = source.path.display();
+                let _ = writeln!(
+                    wrong,
+                    "{place}:{number}: `unsafe` may stand in {UNSAFE_FILES:?} only"
+                );
+            }
+        }
+    }
+    wrong
 }
 
 #[test]
@@ -363,6 +226,12 @@ fn tidy_arrows_point_one_way() {
 #[test]
 fn tidy_dependencies_stay_at_home() {
     let wrong = strays(&sources(&["src"]));
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
+fn tidy_unsafe_code_stays_at_home() {
+    let wrong = unsafe_strays(&sources(&["src"]));
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
@@ -396,6 +265,21 @@ fn tidy_finds_each_fault() {
         "use crate::nn::Network;\n#[cfg(test)]\nmod tests { use crate::cli::x; }",
     );
     assert_eq!(wrong_arrows(&allowed), "");
+    let climbing = of_text(
+        "src/nn/cells/x.rs",
+        "use super::super::super::engine::Model;\nuse super::super::Shape;",
+    );
+    assert_eq!(wrong_arrows(&climbing).lines().count(), 1);
+    let bare = of_text(
+        "src/engine/x.rs",
+        "fn f() { unsafe { g() } }\n// unsafe in a comment\n",
+    );
+    assert_eq!(unsafe_strays(&bare).lines().count(), 1);
+    let logging = of_text(
+        "src/engine/x.rs",
+        "fn f() { tracing::info!(\"x\"); let _ = std::env::args(); }",
+    );
+    assert_eq!(strays(&logging).lines().count(), 2);
     let stray = of_text(
         "src/worker/x.rs",
         "fn f() { let _ = std::thread::spawn(g); rdkafka::g(); }",
