@@ -52,6 +52,9 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 /// Librdkafka's own default is 60 s; after a kill, readers wait that long for the transaction that was left.
 const TRANSACTION_TIMEOUT_DEFAULT_MS: i64 = 15_000;
+/// A transaction is committed at the latest when this part of its time-out is over (unless a single turn takes longer):
+/// one more turn and a slow commit fit into the rest. More would commit needlessly often, less would let it be aborted.
+const TRANSACTION_AGE_SHARE: u32 = 3;
 /// Certificates with their chains have a few kilobytes.
 const SECRET_BYTES_MAX: u64 = 1 << 20;
 
@@ -61,6 +64,7 @@ pub(super) struct Cluster {
     pub(super) group: String,
     pub(super) client: BTreeMap<String, String>,
     pub(super) commit_interval: Duration,
+    pub(super) transaction_age_max: Duration,
     pub(super) turn_records_max: usize,
 }
 
@@ -81,15 +85,17 @@ pub(super) fn read(mut section: Section<'_>, sources: &Sources, reader: &mut Rea
         domain::count(node, &(1..=100_000), "a turn holds its records in memory")
     });
     let client = client(&mut section, sources, reader);
-    if let (Some(commit_ms), Some(client)) = (commit_interval_ms, &client) {
-        timeouts(&section, commit_ms, client, reader);
-    }
+    let transaction_ms = match (commit_interval_ms, &client) {
+        (Some(commit_ms), Some(client)) => timeouts(&section, commit_ms, client, reader),
+        _ => None,
+    };
     section.finish(reader);
     Some(Cluster {
         brokers: brokers?,
         group: group?,
         client: client?,
         commit_interval: Duration::from_millis(u64::try_from(commit_interval_ms?).expect("within its range")),
+        transaction_age_max: Duration::from_millis(transaction_ms?.unsigned_abs()) / TRANSACTION_AGE_SHARE,
         turn_records_max: turn_records_max?,
     })
 }
@@ -240,7 +246,13 @@ fn secret_of_file(path: &Path) -> Result<String, String> {
     Ok(secret.to_owned())
 }
 
-fn timeouts(section: &Section<'_>, commit_ms: i64, client: &BTreeMap<String, String>, reader: &mut Reader) {
+/// The broker's time-out of a transaction, milliseconds; `None` where it is none.
+fn timeouts(
+    section: &Section<'_>,
+    commit_ms: i64,
+    client: &BTreeMap<String, String>,
+    reader: &mut Reader,
+) -> Option<i64> {
     let milliseconds = |property: &str| client.get(property).map(|text| text.trim().parse::<i64>());
     for property in [
         "transaction.timeout.ms",
@@ -255,7 +267,7 @@ fn timeouts(section: &Section<'_>, commit_ms: i64, client: &BTreeMap<String, Str
     let transaction_ms = match milliseconds("transaction.timeout.ms") {
         None => TRANSACTION_TIMEOUT_DEFAULT_MS,
         Some(Ok(ms)) if ms > 0 => ms,
-        Some(_) => return,
+        Some(_) => return None,
     };
     if commit_ms * 2 > transaction_ms {
         let message = format!(
@@ -275,6 +287,7 @@ fn timeouts(section: &Section<'_>, commit_ms: i64, client: &BTreeMap<String, Str
         );
         reader.problem("kafka.client.session.timeout.ms", message, None);
     }
+    Some(transaction_ms)
 }
 
 /// Whether a property's text may be a secret: it is not shown then.

@@ -78,6 +78,7 @@ fn one(name: &str, mut section: Section<'_>, common: &Common<'_>, reader: &mut R
             dead_letter_topic: dead_letter_topic?,
             dead_letter_drops: dead_letter_drops?,
             commit_interval: cluster.commit_interval,
+            transaction_age_max: cluster.transaction_age_max,
             turn_records_max: cluster.turn_records_max,
             lag_pause_training: common.training?.lag_pause,
             input: input.decoder,

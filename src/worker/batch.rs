@@ -123,8 +123,9 @@ impl Batch {
         });
     }
 
-    pub(crate) const fn refused_count(&self) -> usize {
-        self.refused.len()
+    /// Admitted and refused ones.
+    pub(crate) const fn observations(&self) -> usize {
+        self.admitted + self.refused.len()
     }
 
     /// Refused observations in order.

@@ -17,8 +17,13 @@ where
     O: Observer,
 {
     pub(super) fn is_commit_due(&self) -> bool {
+        let now = self.clock.now();
+        let interval_over = now.saturating_sub(self.last_commit) >= self.config.commit_interval;
+        let transaction_old = self
+            .oldest
+            .is_some_and(|oldest| now.saturating_sub(oldest) >= self.config.transaction_age_max);
         self.link == Link::Up
-            && self.clock.now().saturating_sub(self.last_commit) >= self.config.commit_interval
+            && (interval_over || transaction_old)
             && self.crew.slots.iter().any(is_uncommitted)
     }
 

@@ -37,7 +37,10 @@ pub struct Config {
     pub dead_letter_drops: bool,
     /// Time between commits.
     pub commit_interval: Duration,
-    /// Records of a turn at most.
+    /// A transaction as old as this is committed at the end of the turn, however long the commit interval: well below
+    /// the time after which the broker aborts it, since one more turn and the commit itself still have to fit.
+    pub transaction_age_max: Duration,
+    /// Records of a turn at most, and observations at which it takes no further record.
     pub turn_records_max: usize,
     /// Lag in records of a partition beyond which training pauses.
     pub lag_pause_training: i64,

@@ -28,6 +28,9 @@ pub(crate) struct Crew<K> {
     pub(crate) bytes: u64,
     pub(crate) replayed: u64,
     kept: usize,
+    /// Observations taken since everything in hand was settled, refused ones among them.
+    observations: usize,
+    observations_max: usize,
 }
 
 impl<K: Sink> Crew<K> {
@@ -43,6 +46,9 @@ impl<K: Sink> Crew<K> {
             bytes: 0,
             replayed: 0,
             kept: 0,
+            observations: 0,
+            // What a record without an array holds is one: a turn of arrays does no more work than one of plain records.
+            observations_max: config.turn_records_max,
         }
     }
 
@@ -77,9 +83,9 @@ impl<K: Sink> Crew<K> {
         self.slots.iter().map(|slot| slot.id).collect()
     }
 
-    /// Whether a turn should take no more.
+    /// Whether a turn should take no more. One message may overshoot: it is taken whole.
     pub(crate) const fn is_laden(&self) -> bool {
-        self.kept > KEPT_BYTES_MAX
+        self.kept > KEPT_BYTES_MAX || self.observations >= self.observations_max
     }
 
     /// Takes one record. Invariant (I1): a record of a partition without state is never stepped.
@@ -123,6 +129,7 @@ impl<K: Sink> Crew<K> {
         };
         let voice = open.voice(record.offset);
         let kept_before = open.batch.bytes();
+        let observations_before = open.batch.observations();
         if *drops && voice == Voice::Speaking {
             open.batch.keep(record);
         }
@@ -146,6 +153,7 @@ impl<K: Sink> Crew<K> {
         open.batch.records += 1;
         open.position = record.offset.next();
         self.kept += open.batch.bytes() - kept_before;
+        self.observations += open.batch.observations() - observations_before;
         self.records += 1;
         self.replayed += u64::from(voice == Voice::Replay);
         let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
@@ -192,6 +200,7 @@ impl<K: Sink> Crew<K> {
             self.settle(place)?;
         }
         self.kept = 0;
+        self.observations = 0;
         Ok(())
     }
 }

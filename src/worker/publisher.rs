@@ -74,12 +74,12 @@ impl<K: Sink> Publisher<K> {
         match voice {
             Voice::Replay => return Ok(()),
             Voice::Warmup => {
-                self.outcomes.muted += as_u64(batch.admitted + batch.refused_count());
+                self.outcomes.muted += as_u64(batch.observations());
                 return Ok(());
             }
             Voice::Speaking => {}
         }
-        self.uncommitted += as_u64(batch.admitted + batch.refused_count());
+        self.uncommitted += as_u64(batch.observations());
         let mut refused = 0;
         for index in 0..count {
             self.refusals(id, batch, &mut refused, index)?;

@@ -66,7 +66,7 @@ pub struct Worker<S, K, M, T, C, O> {
     /// Failures since the last commit, for the back-off.
     pub(super) failures: u32,
     pub(super) last_commit: Duration,
-    /// When the oldest outcome since the last commit was taken.
+    /// When the record of the oldest outcome since the last commit was taken: no transaction is older.
     pub(super) oldest: Option<Duration>,
     pub(super) last_cut: Duration,
     pub(super) trouble: Option<(String, Duration)>,
@@ -181,6 +181,10 @@ where
         self.restore_due()?;
         self.pending = self.gather()?;
         self.crew.settle_all()?;
+        if self.crew.publisher.uncommitted == 0 {
+            // Only history was read: it is in no transaction.
+            self.oldest = None;
+        }
         if self.is_commit_due() {
             self.commit_now()?;
         }

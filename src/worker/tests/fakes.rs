@@ -13,7 +13,7 @@ use crate::nn::Cell as CellKind;
 use crate::series::observation::Partition;
 use crate::worker::config::Start;
 use crate::worker::ports::{Activity, Clock, Error, Models, NoTape, Observer, PartitionId};
-use crate::worker::report::PartitionReport;
+use crate::worker::report::{CommitReport, PartitionReport};
 use crate::worker::{Config, Ports, TurnReport, Worker};
 
 pub(super) type TestWorker = Worker<FakeSource, FakeSink, FakeModels, NoTape, FakeClock, FakeObserver>;
@@ -76,6 +76,9 @@ impl Clock for FakeClock {
 #[derive(Default)]
 pub(super) struct Heard {
     pub(super) total: u64,
+    /// By turn.
+    pub(super) records: Vec<u64>,
+    pub(super) commits: Vec<CommitReport>,
     pub(super) muted: u64,
     pub(super) replayed: u64,
     pub(super) restarts: u64,
@@ -92,7 +95,9 @@ impl Observer for FakeObserver {
 
     fn turn(&mut self, report: &TurnReport<'_>) {
         let mut heard = self.0.borrow_mut();
+        heard.records.push(report.records);
         heard.total += report.outcomes.total();
+        heard.commits.extend(report.commit);
         heard.muted += report.outcomes.muted;
         heard.replayed += report.replayed;
         heard.restarts = report.restarts;
@@ -125,6 +130,7 @@ pub(super) fn config() -> Config {
         dead_letter_topic: "dead".into(),
         dead_letter_drops: true,
         commit_interval: Duration::from_millis(100),
+        transaction_age_max: Duration::from_secs(5),
         turn_records_max: 5,
         lag_pause_training: 1000,
         input: codec::Config {

@@ -1,0 +1,85 @@
+//! What bounds a turn and a transaction, and when counts are told.
+
+use std::time::Duration;
+
+use super::cluster::Input;
+use super::fakes::{config, id, worker_with};
+use super::{Shared, assert_exactly_once, cluster, turn_until_done, undisturbed, visible};
+
+const RECORDS: i64 = 30;
+
+/// Records that are arrays of so many observations of streams of their own.
+fn arrays(records: i64, observations: usize) -> Shared {
+    let cluster = cluster(0);
+    for partition in 0..2 {
+        let array = |step: i64| {
+            let time = 1_700_000_000_000 + step * 1000;
+            let parts: Vec<_> = (0..observations)
+                .map(|stream| format!(r#"{{"id":"{partition}/{stream}","t":{time},"v":{step}}}"#))
+                .collect();
+            Input {
+                key: None,
+                value: Some(format!("[{}]", parts.join(",")).into_bytes()),
+                timestamp_ms: time,
+                headers: Vec::new(),
+            }
+        };
+        let log = (0..records).map(array).collect();
+        cluster.borrow_mut().inputs.insert(id(partition), log);
+    }
+    cluster
+}
+
+#[test]
+fn a_turn_of_arrays_ends_when_it_holds_enough_observations() {
+    let cluster = arrays(RECORDS, 8);
+    let mut config = config();
+    config.turn_records_max = 20;
+    let (mut worker, observer, _) = worker_with(&cluster, config);
+    assert!(turn_until_done(&cluster, &mut worker));
+    worker.turn().unwrap();
+    let heard = observer.0.borrow();
+    assert_eq!(heard.total, 2 * 8 * RECORDS as u64);
+    // 8, 16, 24: the third message overshoots, a fourth is not taken.
+    assert_eq!(heard.records.iter().max(), Some(&3));
+}
+
+#[test]
+fn a_turn_of_refused_arrays_ends_as_well() {
+    let cluster = arrays(RECORDS, 0);
+    let refused = format!("[{}]", ["3"; 8].join(",")).into_bytes();
+    for log in cluster.borrow_mut().inputs.values_mut() {
+        log.iter_mut()
+            .for_each(|input| input.value = Some(refused.clone()));
+    }
+    let mut config = config();
+    config.turn_records_max = 20;
+    let (mut worker, observer, _) = worker_with(&cluster, config);
+    assert!(turn_until_done(&cluster, &mut worker));
+    assert_eq!(observer.0.borrow().records.iter().max(), Some(&3));
+}
+
+#[test]
+fn an_old_transaction_is_committed_however_long_the_interval() {
+    let expected = undisturbed(RECORDS).1;
+    let cluster = cluster(RECORDS);
+    let mut config = config();
+    config.commit_interval = Duration::from_secs(3600);
+    config.transaction_age_max = Duration::from_millis(60);
+    let (mut worker, observer, _) = worker_with(&cluster, config);
+    assert!(turn_until_done(&cluster, &mut worker));
+    assert_exactly_once(&cluster, RECORDS);
+    assert_eq!(visible(&cluster), expected);
+    // The age, and a turn of 5 polls at 7 ms.
+    let oldest = observer
+        .0
+        .borrow()
+        .commits
+        .iter()
+        .map(|commit| commit.oldest)
+        .max();
+    assert!(
+        oldest.is_some_and(|oldest| oldest <= Duration::from_millis(60 + 35)),
+        "{oldest:?}"
+    );
+}
