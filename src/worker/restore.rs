@@ -72,11 +72,15 @@ pub(crate) fn plan<S: Source>(
         lost: (log.start.0 - next.0).max(0).unsigned_abs(),
     };
     plan.log.fold(log.start);
-    if plan.rebuilt || plan.committed.0 - plan.log.base().0 >= REBUILD_RECORDS_MIN {
+    if plan.committed < plan.log.base() {
+        // An operator has set the offset back to before all that was ever read: nothing of what the log says has
+        // happened when reading goes on there.
+        plan.log = SwitchLog::new(plan.committed);
+        plan.rebuilt = true;
+    } else if plan.rebuilt || plan.committed.0 - plan.log.base().0 >= REBUILD_RECORDS_MIN {
         rebuild(source, config, id, &mut plan)?;
     }
-    // An operator may have set the offset back to before the base: then nothing before it is in the state.
-    plan.from = plan.log.base().min(plan.committed);
+    plan.from = plan.log.base();
     Ok(Verdict::Go(Box::new(plan)))
 }
 

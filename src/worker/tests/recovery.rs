@@ -178,6 +178,35 @@ fn foreign_metadata_makes_state_anew_from_rebuild_ago() {
 }
 
 #[test]
+fn an_offset_set_back_to_before_the_base_is_the_new_base() {
+    for metadata in ["1;20;", "1;20;20:1,25:2"] {
+        let cluster = cluster(RECORDS);
+        commit(&cluster, 0, 10, metadata);
+        commit(&cluster, 1, 10, metadata);
+        cluster.borrow_mut().newest = 3;
+        // What it committed by then must restore the same state in the middle of the way.
+        let undisturbed = super::cluster(RECORDS);
+        for partition in 0..2 {
+            commit(&undisturbed, partition, 10, metadata);
+        }
+        undisturbed.borrow_mut().newest = 3;
+        let observer = run(&undisturbed);
+        let calls = undisturbed.borrow().calls;
+        cluster.borrow_mut().faults.insert(calls - 20, Fault::Crash);
+        run(&cluster);
+        assert_eq!(visible(&cluster), visible(&undisturbed), "{metadata}");
+        assert_eq!(
+            sources(&cluster).iter().map(|source| offset(source)).min(),
+            Some(10)
+        );
+        assert_eq!(cluster.borrow().committed[&id(0)].1, "1;10;10:3");
+        let heard = observer.0.borrow();
+        assert!(heard.partitions[0].rebuilt);
+        assert_eq!((heard.replayed, heard.restarts), (0, 0));
+    }
+}
+
+#[test]
 fn a_version_whose_file_is_gone_is_counted_and_service_goes_on() {
     let cluster = cluster(RECORDS);
     commit(&cluster, 0, 10, "1;0;0:1,5:2");
