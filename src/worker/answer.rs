@@ -8,6 +8,11 @@ use crate::worker::ports::{
 use crate::worker::run::{Link, Worker, back_off};
 use crate::worker::slot::Slot;
 
+/// After so long without a failure the next one is a first one again, though nothing was committed: a quiet pipeline may
+/// have nothing to commit. Longer than the longest back-off and the slowest commit, so that a cluster that fails every
+/// commit is not asked without a pause.
+const CALM: Duration = Duration::from_secs(60);
+
 impl<S, K, M, T, C, O> Worker<S, K, M, T, C, O>
 where
     S: Source,
@@ -83,6 +88,10 @@ where
         self.observer.activity(Activity::Connecting);
         self.crew.publisher.sink.discard();
         let now = self.clock.now();
+        // Measured from the connect: what an outage takes by itself, back-off and time-outs, is no calm.
+        if self.link == Link::Up && now.saturating_sub(self.connected) >= CALM {
+            self.failures = 0;
+        }
         let pause = if self.failures == 0 {
             Duration::ZERO
         } else {

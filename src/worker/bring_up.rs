@@ -33,6 +33,7 @@ where
         self.trouble = None;
         // Only now is C stable: what the old producer left has been ended.
         let now = self.clock.now();
+        self.connected = now;
         self.last_commit = now;
         self.crew.slots.iter_mut().for_each(|slot| {
             if matches!(slot.phase, Phase::Waiting { .. }) {

@@ -63,8 +63,10 @@ pub struct Worker<S, K, M, T, C, O> {
     pub(super) link: Link,
     /// What the group said and still waits for an answer to.
     pub(super) pending: Option<Event>,
-    /// Failures since the last commit, for the back-off.
+    /// Failures since the last commit or calm time, for the back-off.
     pub(super) failures: u32,
+    /// When the producer was made.
+    pub(super) connected: Duration,
     pub(super) last_commit: Duration,
     /// When the record of the oldest outcome since the last commit was taken: no transaction is older.
     pub(super) oldest: Option<Duration>,
@@ -109,6 +111,7 @@ where
             link: Link::Down { due: now },
             pending: None,
             failures: 0,
+            connected: now,
             last_commit: now,
             oldest: None,
             last_cut: now,

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::cluster::Input;
+use super::cluster::{Input, failure};
 use super::fakes::{config, id, worker_with};
 use super::{Shared, assert_exactly_once, cluster, turn_until_done, undisturbed, visible};
+use crate::worker::ports::Clock as _;
+use crate::worker::run::Link;
 
 const RECORDS: i64 = 30;
 
@@ -82,4 +84,30 @@ fn an_old_transaction_is_committed_however_long_the_interval() {
         oldest.is_some_and(|oldest| oldest <= Duration::from_millis(60 + 35)),
         "{oldest:?}"
     );
+}
+
+#[test]
+fn a_failure_after_a_calm_time_is_tried_again_at_once() {
+    let cluster = cluster(RECORDS);
+    for log in cluster.borrow_mut().inputs.values_mut() {
+        log.clear(); // quiet: nothing to commit
+    }
+    let (mut worker, observer, clock) = worker_with(&cluster, config());
+    let mut turns_until_up = |calm: Duration| {
+        clock.advance(calm);
+        worker.begin_again(&failure("testing"));
+        let failed = clock.now();
+        while worker.link != Link::Up {
+            worker.guarded_turn().unwrap();
+        }
+        clock.now() - failed
+    };
+    let waits: Vec<_> = (0..4).map(|_| turns_until_up(Duration::from_secs(20))).collect();
+    assert!(
+        waits.is_sorted() && waits[3] >= Duration::from_secs(4),
+        "{waits:?}"
+    );
+    assert!(turns_until_up(Duration::from_secs(61)) < Duration::from_millis(100));
+    assert!(turns_until_up(Duration::ZERO) >= Duration::from_secs(1));
+    assert_eq!(observer.0.borrow().restarts, 6);
 }
