@@ -153,7 +153,7 @@ impl Catalogue {
                 tracing::error!(
                     pipeline = self.board.name,
                     version = version.0,
-                    "a version that a switch log names is not in the store: the network is off until the next version"
+                    "a version that a switch log names is not in the store: the one before it serves on, or else the newest, and the log will say so"
                 );
                 return Ok(None);
             }
@@ -163,14 +163,14 @@ impl Catalogue {
                     pipeline = self.board.name,
                     version = version.0,
                     error = chain(&error),
-                    "a version that a switch log names cannot be read: the network is off until the next version"
+                    "a version that a switch log names cannot be read: the one before it serves on, or else the newest, and the log will say so"
                 );
                 return Ok(None);
             }
             Err(error) => return Err(error),
         };
         if let Err(error) = model.fits(&self.shape) {
-            tracing::warn!(pipeline = self.board.name, version = version.0, %error, "a version that a switch log names has another shape: the network is off until the next version");
+            tracing::warn!(pipeline = self.board.name, version = version.0, %error, "a version that a switch log names has another shape: the one before it serves on, or else the newest, and the log will say so");
             return Ok(None);
         }
         let model = Arc::new(model);

@@ -142,7 +142,7 @@ fn plan_without_offset<S: Source>(
     })))
 }
 
-/// State for a plan, with the versions that its log names.
+/// State for a plan, with the versions that its log names; and how many of them are not there.
 ///
 /// # Errors
 /// Where the store is away.
@@ -157,16 +157,8 @@ pub(crate) fn open<M: Models>(
     if plan.log.entries().is_empty() {
         plan.log.switch(plan.from, newest.version);
     }
-    let mut known = BTreeMap::from([(newest.version, Some(Arc::clone(&newest)))]);
-    let mut missing = 0;
-    let mut versions = Vec::with_capacity(plan.log.entries().len());
-    for (_, version) in plan.log.entries() {
-        let model = load(models, &config.engine, &mut known, *version)?;
-        missing += u64::from(model.is_none());
-        versions.push(model);
-    }
-    // With its file gone a version cannot serve again; the newest stands in.
-    let first = versions[0].clone().unwrap_or(newest);
+    let served = serve(models, &config.engine, &plan.log, &newest)?;
+    let first = Arc::clone(&served.versions[0]);
     let state = engine.partition(&config.topics[id.topic], id.partition, first);
     let opened = Open {
         state,
@@ -175,16 +167,53 @@ pub(crate) fn open<M: Models>(
         committed: plan.committed,
         muted_until: plan.committed,
         history: plan.history,
-        metadata: plan.log.to_string(),
-        log: plan.log,
+        metadata: served.log.to_string(),
+        log: served.log,
         adopted: 1,
-        versions,
+        versions: served.versions,
         next_switch: now,
         end_seen: false,
         rebuilt: plan.rebuilt,
         lost: plan.lost,
     };
-    Ok((opened, missing))
+    Ok((opened, served.missing))
+}
+
+/// A log as it can be served.
+struct Served {
+    log: SwitchLog,
+    /// One for each entry of `log`.
+    versions: Vec<Arc<Model>>,
+    missing: u64,
+}
+
+/// With its file gone, or of another shape, a version cannot serve again: the one before it goes on, and where there is
+/// none the newest stands in. The log then says so, and is committed with the next offset: later restores replay what was
+/// served from here on, whatever is the newest by then.
+fn serve<M: Models>(
+    models: &mut M,
+    engine: &engine::Config,
+    named: &SwitchLog,
+    newest: &Arc<Model>,
+) -> Result<Served, Error> {
+    let mut known = BTreeMap::from([(newest.version, Some(Arc::clone(newest)))]);
+    let mut served = Served {
+        log: SwitchLog::new(named.base()),
+        versions: Vec::with_capacity(named.entries().len()),
+        missing: 0,
+    };
+    for &(from, version) in named.entries() {
+        let found = load(models, engine, &mut known, version)?;
+        served.missing += u64::from(found.is_none());
+        let model = match found {
+            Some(model) => model,
+            None if served.versions.is_empty() => Arc::clone(newest),
+            None => continue,
+        };
+        served.log.switch(from, model.version);
+        served.versions.push(model);
+    }
+    Ok(served)
 }
 
 fn load<M: Models>(

@@ -46,8 +46,8 @@ pub(crate) struct Open {
     pub(crate) metadata: String,
     /// Entries of the log that are adopted.
     pub(crate) adopted: usize,
-    /// Versions of the entries that were in the log at the restore; `None` where the store holds none of that number.
-    pub(crate) versions: Vec<Option<Arc<Model>>>,
+    /// Versions of the entries that were in the log at the restore.
+    pub(crate) versions: Vec<Arc<Model>>,
     /// No switch before it.
     pub(crate) next_switch: Duration,
     /// Whether the log's end was seen since the restore.
@@ -102,7 +102,7 @@ impl Open {
             return;
         }
         self.adopted += due;
-        if let Some(Some(model)) = self.versions.get(self.adopted - 1) {
+        if let Some(model) = self.versions.get(self.adopted - 1) {
             self.state.adopt(Arc::clone(model));
         }
     }

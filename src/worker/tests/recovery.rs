@@ -4,6 +4,7 @@ use super::cluster::Fault;
 use super::fakes::{config, id, model, worker_with};
 use super::{SECOND, assert_exactly_once, cluster, run, sources, turn_until_done, visible, worker};
 use crate::series::observation::NextOffset;
+use crate::worker::SwitchLog;
 use crate::worker::ports::{Error, Event, Source as _};
 use crate::worker::report::PartitionPhase;
 
@@ -207,14 +208,48 @@ fn an_offset_set_back_to_before_the_base_is_the_new_base() {
 }
 
 #[test]
-fn a_version_whose_file_is_gone_is_counted_and_service_goes_on() {
-    let cluster = cluster(RECORDS);
-    commit(&cluster, 0, 10, "1;0;0:1,5:2");
-    cluster.borrow_mut().newest = 3;
-    cluster.borrow_mut().missing_versions = vec![1, 2];
-    let (mut worker, observer, _) = worker(&cluster);
-    assert!(turn_until_done(&cluster, &mut worker));
-    assert_eq!(observer.0.borrow().models_missing, 2);
+fn a_version_whose_file_is_gone_is_counted_and_its_stand_in_is_noted() {
+    for (missing, named) in [
+        (vec![1, 2], "1;0;0:3"),
+        (vec![1], "1;0;0:3,5:2"),
+        (vec![2], "1;0;0:1"),
+    ] {
+        let cluster = cluster(RECORDS);
+        commit(&cluster, 0, 10, "1;0;0:1,5:2");
+        commit(&cluster, 1, 30, "1;0;0:3");
+        cluster.borrow_mut().newest = 3;
+        cluster.borrow_mut().missing_versions.clone_from(&missing);
+        let (mut first, observer, _) = worker(&cluster);
+        while cluster.borrow().committed[&id(0)].0 == NextOffset(10) {
+            first.turn().unwrap();
+        }
+        assert_eq!(observer.0.borrow().models_missing, missing.len() as u64);
+        let metadata = cluster.borrow().committed[&id(0)].1.clone();
+        assert!(metadata.starts_with(named), "{metadata} of {named}");
+        drop(first);
+        // The next process knows a newer version: it must not stand in for what another stood in for.
+        cluster.borrow_mut().newest = 4;
+        let observer = run(&cluster);
+        assert_eq!(observer.0.borrow().models_missing, 0);
+        let log = cluster.borrow().committed[&id(0)].1.parse::<SwitchLog>().unwrap();
+        assert!(log.to_string().starts_with(named), "{log} of {named}");
+        assert_bytes_by_log(&cluster, &log);
+    }
+}
+
+/// Forecasts of partition 0 are those of an engine that is fed the topic and adopts what `log` says.
+fn assert_bytes_by_log(cluster: &super::Shared, log: &SwitchLog) {
+    let expected = super::cluster(RECORDS);
+    commit(&expected, 0, 0, &log.to_string());
+    commit(&expected, 1, 30, "1;0;0:3");
+    expected.borrow_mut().newest = log.entries().last().unwrap().1.0;
+    run(&expected);
+    let bytes = |cluster| {
+        let mut forecasts = visible(cluster).remove(&(true, 0)).unwrap();
+        forecasts.retain(|record| offset(&record.header("tidecast.source")) >= 10);
+        forecasts
+    };
+    assert_eq!(bytes(cluster), bytes(&expected), "{log}");
 }
 
 #[test]
