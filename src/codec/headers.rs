@@ -15,6 +15,10 @@ pub const REASON: &str = "tidecast.reason";
 pub const MESSAGE: &str = "tidecast.message";
 /// Of dead letters whose value did not fit: its bytes.
 pub const TRUNCATED: &str = "tidecast.truncated";
+/// Of dead letters whose received headers did not fit either: how many they were.
+pub const TRUNCATED_HEADERS: &str = "tidecast.truncated_headers";
+/// Of dead letters whose key did not fit either: its bytes.
+pub const TRUNCATED_KEY: &str = "tidecast.truncated_key";
 /// Of forecasts.
 pub const CONTENT_TYPE: &str = "content-type";
 /// Value of [`CONTENT_TYPE`].

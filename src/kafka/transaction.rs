@@ -15,6 +15,7 @@ use rdkafka::{ClientContext, Offset as KafkaOffset, TopicPartitionList};
 
 use crate::kafka::client::{self, ASK_TIMEOUT, COMMIT_TIMEOUT};
 use crate::kafka::errors::{classify, transient};
+use crate::kafka::letter::Cut;
 use crate::kafka::lookup::now;
 use crate::kafka::rebalance::lock;
 use crate::kafka::{Config, log};
@@ -22,7 +23,7 @@ use crate::series::observation::Partition;
 use crate::worker;
 use crate::worker::ports::{Commit, Destination, Error, Outgoing, PartitionId, Sink};
 
-/// Below this a letter is not cut any further: its headers alone are larger.
+/// A topic that takes no letter of so few bytes is set up wrongly: the headers that say why are about as large.
 const LETTER_BYTES_MIN: usize = 1024;
 
 /// A transactional producer behind the worker's port.
@@ -37,8 +38,7 @@ pub struct KafkaSink {
     output_counts: [i32; 2],
     producer: Option<ThreadedProducer<Deliveries>>,
     open: bool,
-    /// A letter whose value is longer goes without it. Halved whenever a broker finds one too large, so that the second
-    /// try passes.
+    /// A larger letter is cut. Halved whenever a broker finds one too large, so that a later try passes.
     letter_bytes_max: usize,
 }
 
@@ -47,8 +47,11 @@ pub struct KafkaSink {
 struct Flight {
     queued: u64,
     delivered: u64,
-    failure: Option<(RDKafkaErrorCode, usize)>,
+    failure: Option<(RDKafkaErrorCode, Blame)>,
 }
+
+/// What a record that failed was: where it went to, and the input partition that it is about.
+type Blame = (usize, PartitionId);
 
 /// Told by the library's delivery reports, on rdkafka's polling thread.
 #[derive(Clone, Default)]
@@ -65,15 +68,15 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    /// The input partition to blame, packed.
+    /// A packed [`Blame`].
     type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, origin: usize) {
+    fn delivery(&self, result: &DeliveryResult<'_>, packed: usize) {
         let mut flight = lock(&self.0.0);
         flight.delivered += 1;
         if let Err((error, _)) = result {
             let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-            flight.failure.get_or_insert((code, origin));
+            flight.failure.get_or_insert((code, unpack(packed)));
         }
         if flight.delivered == flight.queued || flight.failure.is_some() {
             self.0.1.notify_all();
@@ -86,7 +89,7 @@ impl Deliveries {
         lock(&self.0.0).queued += 1;
     }
 
-    fn failure(&self) -> Option<(RDKafkaErrorCode, usize)> {
+    fn failure(&self) -> Option<(RDKafkaErrorCode, Blame)> {
         lock(&self.0.0).failure
     }
 
@@ -105,16 +108,21 @@ impl Deliveries {
 /// A blocking call of the client, with the time that is left for it.
 type Call<'a> = &'a dyn Fn(&ThreadedProducer<Deliveries>, Duration) -> Result<(), KafkaError>;
 
-fn pack(id: PartitionId) -> usize {
+fn pack((to, id): Blame) -> usize {
     let partition = usize::try_from(id.partition.0).unwrap_or(0);
-    (id.topic << 32) | partition
+    (id.topic << 33) | (to << 32) | partition
 }
 
-fn unpack(packed: usize) -> PartitionId {
-    PartitionId {
-        topic: packed >> 32,
+fn unpack(packed: usize) -> Blame {
+    let id = PartitionId {
+        topic: packed >> 33,
         partition: Partition(i32::try_from(packed & 0xffff_ffff).unwrap_or(0)),
-    }
+    };
+    ((packed >> 32) & 1, id)
+}
+
+fn is_too_large(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
 }
 
 impl KafkaSink {
@@ -171,18 +179,39 @@ impl KafkaSink {
 
     /// The failure of an earlier record, if there is one.
     fn check(&mut self, doing: &'static str) -> Result<(), Error> {
-        let Some((code, packed)) = self.producer()?.client().context().failure() else {
+        let Some((code, (to, partition))) = self.producer()?.client().context().failure() else {
             return Ok(());
         };
         if code == RDKafkaErrorCode::MessageSizeTooLarge {
+            if to == Destination::Forecasts as usize || self.letter_bytes_max == LETTER_BYTES_MIN {
+                return Err(self.no_room(to));
+            }
             let half = self.letter_bytes_max.min(1 << 20) / 2;
             self.letter_bytes_max = half.max(LETTER_BYTES_MIN);
         }
         Err(Error::Transient {
             doing,
             reason: format!("a record was not delivered: {code}"),
-            partition: Some(unpack(packed)),
+            partition: Some(partition),
         })
+    }
+
+    /// With the bounds of the configuration a forecast takes a quarter of the clients' and the brokers' default limit, so
+    /// somebody has lowered one.
+    fn no_room(&self, to: usize) -> Error {
+        let less = if to == Destination::Forecasts as usize {
+            "; fewer `horizons` and `quantiles` make a forecast smaller"
+        } else {
+            ""
+        };
+        Error::Fatal {
+            doing: "producing",
+            reason: format!(
+                "topic `{}` does not take a record, or the batch that it is in; raise the topic's `max.message.bytes`, or \
+                 set `batch.size` in `kafka.client` below it and leave `message.max.bytes` there as it is{less}",
+                self.outputs[to]
+            ),
+        }
     }
 
     /// Queues one record; waits for room where the queue is full.
@@ -198,7 +227,7 @@ impl KafkaSink {
                 headers = headers.insert(Header { key, value: *value });
             }
             let mut base =
-                BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.outputs[to], pack(record.origin))
+                BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.outputs[to], pack((to, record.origin)))
                     .headers(headers);
             base.timestamp = Some(record.timestamp_ms).filter(|timestamp| *timestamp >= 0);
             base.partition = self.partition(to, record.origin);
@@ -293,29 +322,14 @@ impl Sink for KafkaSink {
     }
 
     fn publish(&mut self, to: Destination, record: &Outgoing<'_>) -> Result<(), Error> {
-        let doing = "producing";
         self.begin()?;
-        let to = to as usize;
-        let too_long = to == 1
-            && record
-                .value
-                .is_some_and(|value| value.len() > self.letter_bytes_max);
-        let sent = if too_long {
-            Err(KafkaError::MessageProduction(
-                RDKafkaErrorCode::MessageSizeTooLarge,
-            ))
-        } else {
-            self.send(to, record)
+        let sent = match to {
+            Destination::Forecasts => self.send(to as usize, record),
+            Destination::DeadLetters => self.send_letter(record),
         };
         match sent {
-            Ok(()) => Ok(()),
-            Err(error)
-                if to == 1 && error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) =>
-            {
-                self.send_truncated(record)
-                    .map_err(|error| self.failure(doing, &error))
-            }
-            Err(error) => Err(self.failure(doing, &error)),
+            Err(error) if is_too_large(&error) => Err(self.no_room(to as usize)),
+            sent => sent.map_err(|error| self.failure("producing", &error)),
         }
     }
 
@@ -356,17 +370,18 @@ impl Sink for KafkaSink {
 }
 
 impl KafkaSink {
-    /// A letter that its topic has no room for keeps its key and headers, and says how long its value was.
-    fn send_truncated(&self, record: &Outgoing<'_>) -> Result<(), KafkaError> {
-        let bytes = record.value.map_or(0, <[u8]>::len).to_string();
-        let mut headers = record.headers.to_vec();
-        headers.push(("tidecast.truncated", Some(bytes.as_bytes())));
-        let letter = Outgoing {
-            value: None,
-            headers: &headers,
-            ..*record
-        };
-        self.send(Destination::DeadLetters as usize, &letter)
+    /// Cuts the letter until the client takes it.
+    fn send_letter(&self, record: &Outgoing<'_>) -> Result<(), KafkaError> {
+        let mut cut = Cut::to_fit(record, self.letter_bytes_max);
+        loop {
+            let sent = cut.apply(record, |letter| {
+                self.send(Destination::DeadLetters as usize, letter)
+            });
+            match (sent, cut.further()) {
+                (Err(error), Some(further)) if is_too_large(&error) => cut = further,
+                (sent, _) => return sent,
+            }
+        }
     }
 }
 
@@ -392,4 +407,130 @@ fn partition_count(
         ));
     }
     Ok(i32::try_from(count).expect("a topic has fewer than 2^31 partitions"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::codec::headers;
+    use crate::kafka::embedded::EmbeddedBroker;
+    use crate::kafka::feed::{Reader, Received};
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+    const ORIGIN: PartitionId = PartitionId {
+        topic: 0,
+        partition: Partition(0),
+    };
+
+    fn connected() -> (EmbeddedBroker, KafkaSink) {
+        let broker = EmbeddedBroker::start(&[("in", 1), ("out", 1), ("dead", 1)]).unwrap();
+        let config = Config {
+            brokers: vec![broker.bootstrap().to_owned()],
+            group: "g".to_owned(),
+            instance: "i".to_owned(),
+            client: BTreeMap::new(),
+        };
+        let mut sink = KafkaSink {
+            config,
+            worker: 0,
+            pipeline: "p".to_owned(),
+            topics: vec!["in".to_owned()],
+            outputs: ["out".to_owned(), "dead".to_owned()],
+            input_counts: Vec::new(),
+            output_counts: [0; 2],
+            producer: None,
+            open: false,
+            letter_bytes_max: usize::MAX,
+        };
+        sink.connect().unwrap();
+        (broker, sink)
+    }
+
+    fn fail(sink: &KafkaSink, to: Destination) {
+        let failure = (RDKafkaErrorCode::MessageSizeTooLarge, (to as usize, ORIGIN));
+        lock(&sink.producer().unwrap().client().context().0.0).failure = Some(failure);
+    }
+
+    #[test]
+    fn sink_cuts_a_letter_whose_key_and_headers_are_larger_than_the_client_takes() {
+        let (_broker, mut sink) = connected();
+        let large = vec![b'x'; 1_048_000];
+        let headers = [
+            ("received", Some(&large[..])),
+            (headers::SOURCE, Some(b"in/0/0/0")),
+            (headers::REASON, Some(b"malformed")),
+            (headers::MESSAGE, Some(b"no JSON")),
+        ];
+        let letter = Outgoing {
+            origin: ORIGIN,
+            timestamp_ms: 7,
+            key: Some(&large),
+            value: Some(b"{"),
+            headers: &headers,
+        };
+        sink.publish(Destination::DeadLetters, &letter).unwrap();
+        assert!(sink.producer().unwrap().client().context().wait(0, PATIENCE));
+        sink.check("testing").unwrap();
+        let reader = Reader::open(&sink.config, &["dead"]).unwrap();
+        let mut found = Vec::new();
+        let deadline = now() + PATIENCE;
+        let names = [
+            headers::TRUNCATED,
+            headers::TRUNCATED_HEADERS,
+            headers::TRUNCATED_KEY,
+        ];
+        while found.is_empty() && now() < deadline {
+            let mut take = |record: &Received<'_>| {
+                assert_eq!((record.key(), record.value()), (None, None));
+                assert_eq!(record.header(headers::REASON), Some("malformed"));
+                found.extend(names.map(|name| record.header(name).unwrap().to_owned()));
+            };
+            reader.poll(Duration::from_millis(100), &mut take).unwrap();
+        }
+        assert_eq!(found, ["1", "1", "1048000"]);
+    }
+
+    #[test]
+    fn sink_says_what_to_do_where_a_forecast_finds_no_room() {
+        let (_broker, mut sink) = connected();
+        let large = vec![b'x'; 1_048_000];
+        let forecast = Outgoing {
+            origin: ORIGIN,
+            timestamp_ms: 7,
+            key: Some(b"s"),
+            value: Some(&large),
+            headers: &[],
+        };
+        let error = sink.publish(Destination::Forecasts, &forecast).unwrap_err();
+        assert!(error.ends_worker());
+        let text = error.to_string();
+        assert!(
+            text.contains("`out`") && text.contains("message.max.bytes") && text.contains("horizons"),
+            "{text}"
+        );
+        fail(&sink, Destination::Forecasts);
+        assert_eq!(
+            sink.check("testing"),
+            Err(error),
+            "a broker's refusal says the same"
+        );
+    }
+
+    #[test]
+    fn sink_makes_letters_smaller_until_the_topic_takes_them_or_cannot_be_right() {
+        let (_broker, mut sink) = connected();
+        let mut bounds = Vec::new();
+        fail(&sink, Destination::DeadLetters);
+        let last = loop {
+            let error = sink.check("testing").unwrap_err();
+            if error.ends_worker() {
+                break error;
+            }
+            bounds.push(sink.letter_bytes_max);
+        };
+        assert_eq!((bounds[0], bounds.last()), (1 << 19, Some(&LETTER_BYTES_MIN)));
+        assert!(last.to_string().contains("`dead`"), "{last}");
+    }
 }

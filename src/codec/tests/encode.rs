@@ -180,3 +180,24 @@ fn encode_bounds_times_to_four_digit_years() {
         );
     }
 }
+
+#[test]
+fn encode_stays_far_below_the_limit_of_a_record_within_the_bounds_of_the_configuration() {
+    // 512 horizons, 15 levels, an id of 4096 bytes: the bounds of `config`; no number is longer than these.
+    let stream = "\u{1}".repeat(4096);
+    let horizons: Vec<u32> = (65_000..65_512).collect();
+    let longest = -1.234_567_890_123_456_7e-300;
+    let levels: Vec<f64> = (1..=15).map(|level| f64::from(level) / 17.0).collect();
+    let largest = Forecast {
+        stream: &stream,
+        observed: longest,
+        horizons: &horizons,
+        mean: &vec![longest; 512],
+        levels: &levels,
+        quantiles: &vec![longest; 512 * 15],
+        scale: 0.0, // leaves numbers this small unrounded
+        ..forecast()
+    };
+    let length = bytes(&largest).len() + stream.len();
+    assert!((200_000..1_048_000 / 4).contains(&length), "{length}");
+}
