@@ -71,7 +71,7 @@ pub const TABLE: &[Row] = &[
     ),
     counter(
         "tidecast_observations_total",
-        "Observations by `outcome`; each has exactly one",
+        "Observations by `outcome`, counted once it is committed; each has exactly one",
     ),
     counter("tidecast_dead_letters_total", "Refused observations by `reason`"),
     counter("tidecast_anomalies_total", "Observations flagged as anomalous"),

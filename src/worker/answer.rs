@@ -86,7 +86,7 @@ where
     /// The one recovery path: drops the producer and the state of all partitions.
     pub(super) fn begin_again(&mut self, error: &Error) {
         self.observer.activity(Activity::Connecting);
-        self.crew.publisher.sink.discard();
+        self.crew.publisher.discard();
         let now = self.clock.now();
         // Measured from the connect: what an outage takes by itself, back-off and time-outs, is no calm.
         if self.link == Link::Up && now.saturating_sub(self.connected) >= CALM {
@@ -101,7 +101,6 @@ where
         self.restarts += 1;
         self.link = Link::Down { due: now + pause };
         self.crew.slots.iter_mut().for_each(|slot| slot.close(now));
-        self.crew.publisher.uncommitted = 0;
         self.oldest = None;
         self.note(error);
         if let Err(error) = self.source.pause(&self.crew.ids()) {

@@ -66,9 +66,9 @@ where
             oldest: self
                 .oldest
                 .map_or(Duration::ZERO, |oldest| now.saturating_sub(oldest)),
-            observations: self.crew.publisher.uncommitted,
+            observations: self.crew.publisher.uncommitted(),
         });
-        self.crew.publisher.uncommitted = 0;
+        self.crew.publisher.confirm();
         self.oldest = None;
         self.last_commit = now;
         self.failures = 0;

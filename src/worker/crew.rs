@@ -119,6 +119,7 @@ impl<K: Sink> Crew<K> {
     fn admit(&mut self, place: usize, record: &Record<'_>) {
         let Self {
             engine,
+            publisher,
             slots,
             decoder,
             drops,
@@ -153,7 +154,12 @@ impl<K: Sink> Crew<K> {
         open.batch.records += 1;
         open.position = record.offset.next();
         self.kept += open.batch.bytes() - kept_before;
-        self.observations += open.batch.observations() - observations_before;
+        let observations = open.batch.observations() - observations_before;
+        self.observations += observations;
+        if voice == Voice::Warmup && slots[place].warm_up(record.offset) {
+            // In no transaction, so it is final as it is read.
+            publisher.outcomes.muted += as_u64(observations);
+        }
         self.records += 1;
         self.replayed += u64::from(voice == Voice::Replay);
         let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);

@@ -26,10 +26,11 @@ pub(crate) enum Voice {
 /// Publishes and counts.
 pub(crate) struct Publisher<K> {
     pub(crate) sink: K,
+    /// Final, and not told yet.
     pub(crate) outcomes: report::Outcomes,
+    /// Of the open transaction: they are none until it is committed.
+    pending: report::Outcomes,
     pub(crate) bytes: u64,
-    /// Observations published or counted since the last commit.
-    pub(crate) uncommitted: u64,
     encoder: ForecastEncoder,
     letters: DeadLetters,
     pipeline: String,
@@ -45,8 +46,8 @@ impl<K: Sink> Publisher<K> {
         Self {
             sink,
             outcomes: report::Outcomes::default(),
+            pending: report::Outcomes::default(),
             bytes: 0,
-            uncommitted: 0,
             encoder: ForecastEncoder::new(&config.pipeline),
             letters: DeadLetters::new(LETTER_BYTES_MAX),
             pipeline: config.pipeline.clone(),
@@ -56,6 +57,23 @@ impl<K: Sink> Publisher<K> {
             source: String::new(),
             model: String::new(),
         }
+    }
+
+    /// Observations published or counted since the last commit.
+    pub(crate) fn uncommitted(&self) -> u64 {
+        self.pending.total()
+    }
+
+    /// The transaction is committed: its outcomes are final.
+    pub(crate) fn confirm(&mut self) {
+        self.outcomes.add(&self.pending);
+        self.pending.clear();
+    }
+
+    /// The transaction failed, or nobody knows: its observations will be read again, or were settled for good.
+    pub(crate) fn discard(&mut self) {
+        self.sink.discard();
+        self.pending.clear();
     }
 
     /// A batch's outcomes in its order, refused observations at their places.
@@ -71,15 +89,9 @@ impl<K: Sink> Publisher<K> {
             count, batch.admitted,
             "every admitted observation has one outcome"
         );
-        match voice {
-            Voice::Replay => return Ok(()),
-            Voice::Warmup => {
-                self.outcomes.muted += as_u64(batch.observations());
-                return Ok(());
-            }
-            Voice::Speaking => {}
+        if voice != Voice::Speaking {
+            return Ok(());
         }
-        self.uncommitted += as_u64(batch.observations());
         let mut refused = 0;
         for index in 0..count {
             self.refusals(id, batch, &mut refused, index)?;
@@ -110,7 +122,7 @@ impl<K: Sink> Publisher<K> {
                 (refusal.reason, refusal.sentence),
                 refusal.message,
             )?;
-            self.outcomes.count_letter(refusal.reason.as_str());
+            self.pending.count_letter(refusal.reason.as_str());
             *refused += 1;
         }
         Ok(())
@@ -135,7 +147,7 @@ impl<K: Sink> Publisher<K> {
             headers: &headers,
         };
         self.sink.publish(Destination::Forecasts, &record)?;
-        self.outcomes.forecast += 1;
+        self.pending.forecast += 1;
         self.bytes += as_u64(self.value.len() + forecast.stream.len());
         Ok(())
     }
@@ -155,12 +167,12 @@ impl<K: Sink> Publisher<K> {
             self.letter(id, source, (reason, reason.sentence()), message)?;
         }
         let count = match outcome {
-            Outcome::Forecast(_) => &mut self.outcomes.forecast,
-            Outcome::Duplicate => &mut self.outcomes.duplicate,
-            Outcome::Late => &mut self.outcomes.late,
-            Outcome::Missing => &mut self.outcomes.missing,
-            Outcome::OverCapacity => &mut self.outcomes.over_capacity,
-            Outcome::Muted => &mut self.outcomes.muted,
+            Outcome::Forecast(_) => &mut self.pending.forecast,
+            Outcome::Duplicate => &mut self.pending.duplicate,
+            Outcome::Late => &mut self.pending.late,
+            Outcome::Missing => &mut self.pending.missing,
+            Outcome::OverCapacity => &mut self.pending.over_capacity,
+            Outcome::Muted => &mut self.pending.muted,
         };
         *count += 1;
         Ok(())

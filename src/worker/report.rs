@@ -6,7 +6,8 @@ use crate::engine::{ModelVersion, PartitionStats};
 use crate::series::observation::NextOffset;
 use crate::worker::ports::PartitionId;
 
-/// Counts by what became of the observations, since the turn before.
+/// Counts by what became of the observations. An outcome counts when its transaction is known to be committed, and one of
+/// warm-up history when it is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcomes {
     /// Published.
@@ -28,10 +29,29 @@ pub struct Outcomes {
 impl Outcomes {
     /// Counts a dead letter.
     pub(crate) fn count_letter(&mut self, reason: &'static str) {
-        match self.dead_letter.binary_search_by_key(&reason, |entry| entry.0) {
-            Ok(index) => self.dead_letter[index].1 += 1,
-            Err(index) => self.dead_letter.insert(index, (reason, 1)),
+        *self.letters(reason) += 1;
+    }
+
+    fn letters(&mut self, reason: &'static str) -> &mut u64 {
+        let found = self.dead_letter.binary_search_by_key(&reason, |entry| entry.0);
+        let index = found.unwrap_or_else(|index| {
+            self.dead_letter.insert(index, (reason, 0));
+            index
+        });
+        &mut self.dead_letter[index].1
+    }
+
+    /// Counts those of `other` too.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.forecast += other.forecast;
+        for &(reason, count) in &other.dead_letter {
+            *self.letters(reason) += count;
         }
+        self.duplicate += other.duplicate;
+        self.late += other.late;
+        self.missing += other.missing;
+        self.over_capacity += other.over_capacity;
+        self.muted += other.muted;
     }
 
     /// Zeroes the counts and keeps the memory.
@@ -126,7 +146,7 @@ pub struct TurnReport<'a> {
     pub bytes: u64,
     /// Records that only restored state: their outcomes were published before.
     pub replayed: u64,
-    /// What became of the others' observations.
+    /// What became of observations, as far as it became final in this turn.
     pub outcomes: &'a Outcomes,
     /// Bytes published.
     pub bytes_published: u64,

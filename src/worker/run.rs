@@ -138,9 +138,11 @@ where
             && let Err(error) = self.commit_now()
         {
             // What is not committed is done again by whoever comes next.
+            self.crew.publisher.discard();
             self.note(&error);
-            self.report(self.clock.now());
         }
+        // The last commit's outcomes, or why there was none.
+        self.report(self.clock.now());
         self.crew.publisher.sink.discard();
         Ok(())
     }
@@ -184,7 +186,7 @@ where
         self.restore_due()?;
         self.pending = self.gather()?;
         self.crew.settle_all()?;
-        if self.crew.publisher.uncommitted == 0 {
+        if self.crew.publisher.uncommitted() == 0 {
             // Only history was read: it is in no transaction.
             self.oldest = None;
         }

@@ -137,6 +137,8 @@ pub(crate) struct Slot {
     pub(crate) phase: Phase,
     /// What was last known to be committed, in this process: never read back as "none".
     pub(crate) remembered: Option<NextOffset>,
+    /// Warm-up history before it was counted by this process: after a failure it is read, not counted, again.
+    warmed: NextOffset,
     /// Whether a read of the committed offsets showed none here and some beside it.
     pub(crate) seems_new: bool,
 }
@@ -151,8 +153,18 @@ impl Slot {
                 sentence: None,
             },
             remembered: None,
+            warmed: NextOffset(0),
             seems_new: false,
         }
+    }
+
+    /// Reads warm-up history at `offset`; whether it is to be counted.
+    pub(crate) fn warm_up(&mut self, offset: Offset) -> bool {
+        let counts = !self.warmed.is_past(offset);
+        if counts {
+            self.warmed = offset.next();
+        }
+        counts
     }
 
     /// Forgets the state: to be restored.

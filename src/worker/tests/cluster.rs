@@ -85,6 +85,8 @@ pub(super) struct Cluster {
     pub(super) connects_failing: u32,
     pub(super) membership: Option<Error>,
     pub(super) newest: u64,
+    /// Records that were committed without the worker's knowing it.
+    pub(super) unanswered: u64,
     pub(super) missing_versions: Vec<u64>,
 }
 
@@ -372,6 +374,7 @@ impl Sink for FakeSink {
             return Err(failure("committing"));
         }
         self.begin();
+        let records = self.cluster.borrow().pending.len() as u64;
         {
             let cluster = &mut *self.cluster.borrow_mut();
             cluster.published.append(&mut cluster.pending);
@@ -384,6 +387,7 @@ impl Sink for FakeSink {
         }
         let after = call(&self.cluster);
         if before == Some(Fault::AnswerLost) || after.is_some() {
+            self.cluster.borrow_mut().unanswered += records;
             return Err(failure("committing"));
         }
         Ok(())

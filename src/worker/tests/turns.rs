@@ -1,10 +1,12 @@
 //! What bounds a turn and a transaction, and when counts are told.
 
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::cluster::{Input, failure};
+use super::cluster::{Fault, Input, failure};
 use super::fakes::{config, id, worker_with};
 use super::{Shared, assert_exactly_once, cluster, turn_until_done, undisturbed, visible};
+use crate::series::observation::NextOffset;
 use crate::worker::ports::Clock as _;
 use crate::worker::run::Link;
 
@@ -110,4 +112,66 @@ fn a_failure_after_a_calm_time_is_tried_again_at_once() {
     assert!(turns_until_up(Duration::from_secs(61)) < Duration::from_millis(100));
     assert!(turns_until_up(Duration::ZERO) >= Duration::from_secs(1));
     assert_eq!(observer.0.borrow().restarts, 6);
+}
+
+#[test]
+fn outcomes_are_counted_when_they_are_committed_and_once() {
+    let calls = undisturbed(RECORDS).0;
+    for (fault, call) in (1..=calls).flat_map(|call| [(Fault::Fail, call), (Fault::AnswerLost, call)]) {
+        let cluster = cluster(RECORDS);
+        cluster.borrow_mut().faults.insert(call, fault);
+        let (mut worker, observer, _) = worker_with(&cluster, config());
+        assert!(turn_until_done(&cluster, &mut worker));
+        worker.turn().unwrap();
+        let known = cluster.borrow().published.len() as u64 - cluster.borrow().unanswered;
+        assert_eq!(observer.0.borrow().total, known, "{fault:?} at call {call}");
+    }
+}
+
+#[test]
+fn outcomes_of_an_open_transaction_are_not_counted_yet() {
+    let cluster = cluster(RECORDS);
+    let (mut worker, observer, _) = worker_with(&cluster, config());
+    let mut seen_open = false;
+    while !super::is_done(&cluster) {
+        worker.turn().unwrap();
+        seen_open |= cluster.borrow().open;
+        assert_eq!(observer.0.borrow().total, cluster.borrow().published.len() as u64);
+    }
+    assert!(seen_open);
+}
+
+#[test]
+fn outcomes_of_the_commit_of_a_stop_are_counted() {
+    let cluster = cluster(RECORDS);
+    let (mut worker, observer, _) = worker_with(&cluster, config());
+    while !cluster.borrow().open {
+        worker.turn().unwrap();
+    }
+    worker.run(&AtomicBool::new(true)).unwrap();
+    let published = cluster.borrow().published.len() as u64;
+    assert_eq!((observer.0.borrow().total, published > 0), (published, true));
+}
+
+#[test]
+fn warm_up_history_is_counted_as_it_is_read_and_once() {
+    for call in 1..=60 {
+        let cluster = cluster(RECORDS);
+        for partition in 0..2 {
+            let resolved = (NextOffset(30), "1;4;".to_owned());
+            cluster.borrow_mut().committed.insert(id(partition), resolved);
+        }
+        cluster.borrow_mut().faults.insert(call, Fault::Fail);
+        let (mut worker, observer, clock) = worker_with(&cluster, config());
+        for _ in 0..60 {
+            worker.guarded_turn().unwrap();
+            clock.advance(Duration::from_millis(100));
+        }
+        let heard = observer.0.borrow();
+        assert_eq!(
+            (heard.muted, heard.commits.len()),
+            (2 * (26 + 3), 0),
+            "call {call}"
+        );
+    }
 }
