@@ -25,6 +25,8 @@ pub(crate) struct Publish<'a> {
     pub(crate) tape: &'a mut TapeBuffer,
     pub(crate) stats: &'a mut PartitionStats,
     pub(crate) version: ModelVersion,
+    /// Whether the network is untrained.
+    pub(crate) silent: bool,
 }
 
 /// Ends a step: what the network said enters the mix, the forecast is kept and, at the observation's own step, published.
@@ -47,7 +49,12 @@ pub(crate) fn complete(
     row.hidden.copy_from_slice(results.state);
     let ready = results.work.step >= context.grid.ready_steps;
     if ready && let Some(network) = setup.experts().index_of(Expert::Network) {
-        publish.stats.note_network(f64::from(row.served_mix[network]));
+        let weight = if publish.silent {
+            0.0
+        } else {
+            row.served_mix[network]
+        };
+        publish.stats.note_network(f64::from(weight));
     }
     if job.masked > 0 {
         return Verdict::Open;
@@ -71,6 +78,12 @@ pub(crate) fn complete(
         model_version: publish.version,
     });
     write(context, row, results.work, &mut slot);
+    let mixes = Mixes {
+        classical: row.classical_mix,
+        served: row.served_mix,
+        silent: publish.silent,
+    };
+    show_weights(setup.experts(), &context.grid.calendar, &mixes, slot.experts);
     Verdict::Forecast(number)
 }
 
@@ -174,7 +187,7 @@ fn cold_spread(row: &Row<'_>, work: &Work, h: f32) -> f32 {
     ((tenth / row.scaler.restore_scale(1.0)) as f32).min(1e15)
 }
 
-/// Quantiles, mean and weights of every published horizon, in original units.
+/// Quantiles and mean of every published horizon, in original units.
 fn write(context: &Context<'_>, row: &Row<'_>, work: &Work, slot: &mut OutputSlot<'_>) {
     let setup = context.setup;
     let horizons = setup.plan.published.len();
@@ -204,33 +217,46 @@ fn write(context: &Context<'_>, row: &Row<'_>, work: &Work, slot: &mut OutputSlo
             slot.quantiles[q * horizons + i] = row.scaler.restore(finite(x, centre));
         }
     }
-    show_weights(
-        setup.experts(),
-        &context.grid.calendar,
-        row.served_mix,
-        slot.experts,
-    );
+}
+
+/// Both mixes of a row, horizon 1 first, and whether the network in the second says but the first.
+pub(crate) struct Mixes<'a> {
+    pub(crate) classical: &'a [f32],
+    pub(crate) served: &'a [f32],
+    pub(crate) silent: bool,
 }
 
 /// Weights at horizon 1 by name (E). An expert whose season the stream does not have says last value, and its weight is
-/// shown as last value's.
+/// shown as last value's; an untrained network says the experts' mix, and its weight is shown as theirs.
 pub(crate) fn show_weights(
     set: ExpertSet,
     calendar: &Calendar,
-    mixes: &[f32],
+    mixes: &Mixes<'_>,
     out: &mut [(&'static str, f64)],
 ) {
-    let weights = mixture::weights(&mixes[..mixture::len(set.len())]);
+    let weights = mixture::weights(&mixes.served[..mixture::len(set.len())]);
+    let own = mixture::weights(&mixes.classical[..mixture::len(set.classical().len())]);
+    let lent = match set.index_of(Expert::Network) {
+        Some(network) if mixes.silent => f64::from(weights[network]),
+        _ => 0.0,
+    };
+    let mut own = own.iter();
     let mut last = 0.0;
     for ((out, expert), &weight) in out.iter_mut().zip(set.iter()).zip(weights) {
+        let weight = if expert == Expert::Network {
+            f64::from(weight) - lent
+        } else {
+            f64::from(weight)
+                + lent * f64::from(*own.next().expect("the experts' own mix has all but the network"))
+        };
         let has_season = match expert {
             Expert::Last => false,
             Expert::Hour => calendar.hour.is_some(),
             Expert::Network => true,
             _ => calendar.day.is_some(),
         };
-        let shown = if has_season { f64::from(weight) } else { 0.0 };
-        last += f64::from(weight) - shown;
+        let shown = if has_season { weight } else { 0.0 };
+        last += weight - shown;
         *out = (expert.name(), shown);
     }
     out[0].1 = last;

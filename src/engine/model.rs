@@ -33,9 +33,17 @@ pub struct Model {
     pub params: Params,
     /// The same weights in their serving form.
     pub network: Network,
+    /// Untrained: its forecast is the experts' mix, so that a weight on it is a weight on them.
+    pub(crate) silent: bool,
 }
 
 impl Model {
+    /// Whether it brings an ancestor's weights back because newer ones did harm.
+    #[must_use]
+    pub fn is_rollback(&self) -> bool {
+        self.made == "rollback"
+    }
+
     /// Version 1 of a pipeline: seeded weights whose output layers are 0, so that it *is* the experts' mix.
     #[must_use]
     pub fn first(config: &Config, seed: u64) -> Self {
@@ -52,6 +60,7 @@ impl Model {
     #[must_use]
     pub fn from_params(origin: Origin, params: Params) -> Self {
         let network = Network::new(&params);
+        let silent = params.is_silent();
         let Origin {
             version,
             parent,
@@ -65,6 +74,7 @@ impl Model {
             made,
             params,
             network,
+            silent,
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::batch::{Batch, Entry, NO_SLOT};
 use crate::engine::index::{Index, mix, stable_hash};
-use crate::engine::issue::{show_weights, status};
+use crate::engine::issue::{Mixes, show_weights, status};
 use crate::engine::setup::Setup;
 use crate::engine::slab::Slab;
 use crate::engine::{Model, PartitionStats, Status};
@@ -124,7 +124,12 @@ impl PartitionState {
         let grid = setup.grid(row.cadence.interval_ms());
         let step = row.progress.steps.saturating_sub(1);
         let mut experts = vec![("", 0.0); setup.experts().len()];
-        show_weights(setup.experts(), &grid.calendar, row.served_mix, &mut experts);
+        let mixes = Mixes {
+            classical: row.classical_mix,
+            served: row.served_mix,
+            silent: self.model.silent,
+        };
+        show_weights(setup.experts(), &grid.calendar, &mixes, &mut experts);
         Some(StreamView {
             last: row
                 .scaler

@@ -214,6 +214,7 @@ impl Engine {
                 tape: &mut self.tape,
                 stats: &mut state.stats,
                 version,
+                silent: state.model.silent,
             };
             let mut row = setup.layout.row(state.slab.row_mut(job.slot as usize));
             let results = &mut self.wave.results(number);

@@ -1,5 +1,7 @@
 //! Parameters: one flat arena, and how it is first filled.
 
+use std::ops::Range;
+
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng, SeedableRng};
 
@@ -59,6 +61,16 @@ impl Params<f32> {
             );
         }
         params
+    }
+
+    /// Whether every output layer is 0, as at the start: the head then gives the same quantiles whatever it is shown.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        let zero = |range: Range<usize>| self.arena[range].iter().all(|&weight| weight == 0.0);
+        (0..self.shape.horizons).all(|k| {
+            let head = self.shape.head_ranges(k);
+            zero(head.output_weight) && zero(head.output_bias) && zero(head.skip_weight)
+        })
     }
 
     /// Whether every weight is a finite number.

@@ -1,4 +1,6 @@
-use super::{config, lively};
+use std::sync::Arc;
+
+use super::{Bench, Seen, config, lively};
 use crate::engine::{Error, Model, ModelVersion, Origin, shape};
 
 #[test]
@@ -47,4 +49,23 @@ fn model_with_a_weight_that_is_not_finite_is_refused() {
         Err(Error::NotFinite | Error::Weights(_))
     ));
     assert!(matches!(Model::from_bytes(b"no weights"), Err(Error::Weights(_))));
+}
+
+/// An untrained network repeats the experts' mix: a reader is shown the experts' weights, none of its own, and every
+/// weight is still there.
+#[test]
+fn model_that_is_untrained_lends_its_weight_to_the_experts() {
+    let config = config();
+    let values: Vec<f64> = (0..200).map(|hour| (f64::from(hour) * 0.26).sin()).collect();
+    for (model, silent) in [
+        (Arc::new(Model::first(&config, 1)), true),
+        (lively(&config, 1), false),
+    ] {
+        let seen = Bench::with_model(config.clone(), model).series("s", &values);
+        let experts = &seen.last().and_then(Seen::forecast).unwrap().experts;
+        let sum: f64 = experts.iter().map(|&(_, weight)| weight).sum();
+        assert!((sum - 1.0).abs() < 1e-5, "{experts:?}");
+        let network = experts.iter().find(|&&(name, _)| name == "network").unwrap().1;
+        assert_eq!(network == 0.0, silent, "{experts:?}");
+    }
 }
