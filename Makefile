@@ -1,4 +1,5 @@
 # tidecast: the two commands of a newcomer are `make demo` and `make test`; each installs what it misses.
+#   make help            these lines
 #   make demo            build, then broker + simulated plant + daemon, forecasts live   (ARGS='--seconds 20')
 #   make test            every test, those against a real Apache Kafka too                (ARGS='cadence' runs the tests of that name)
 #   make lint            format, clippy, documentation, tests/it/tidy.rs, the systemd unit
@@ -7,7 +8,6 @@
 #   make kafka           a real Apache Kafka on 127.0.0.1:19092 to try things on          (make kafka-stop ends it)
 #   make clean           what was built
 SHELL := /bin/bash
-CONFIG ?= config/examples/plant.toml
 # Where plain jars of Apache Kafka are kept between runs.
 export TIDECAST_KAFKA_JARS ?= $(HOME)/.cache/tidecast/kafka-4.4.0
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -21,7 +21,10 @@ define need
     { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends $(2) >/dev/null; }; }
 endef
 
-.PHONY: demo test lint bench run kafka kafka-stop clean tools tools-broker
+.PHONY: help demo test lint bench run kafka kafka-stop clean tools tools-broker
+
+help:
+	@sed -n 's/^#  \{0,1\}//p' Makefile | sed -n '2,/^ *make clean/p'
 
 demo: tools
 	cargo build --release --locked
@@ -36,18 +39,21 @@ lint: tools
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --no-deps --document-private-items
 	cargo test --release --locked --test it -- tidy
 	$(call need,command -v systemd-analyze,systemd,systemd-analyze: verifies the unit)
-	@mkdir -p target/unit && sed 's#^ExecStart=[^ ]*#ExecStart=/bin/true#; /^Documentation=/d' systemd/tidecast.service >target/unit/tidecast.service
+	@mkdir -p target/unit && sed 's#^ExecStart=[^ ]*#ExecStart=/bin/true#' systemd/tidecast.service >target/unit/tidecast.service
 	systemd-analyze verify target/unit/tidecast.service
 
 bench: tools
 	cargo bench --locked -- $(ARGS)
 
 run: tools
+	@[ -n "$(CONFIG)" ] || { echo "no config was given: make run CONFIG=my.toml (config/examples/plant.toml is one to begin with)" >&2; exit 1; }
 	cargo build --release --locked
 	target/release/tidecast run --config $(CONFIG)
 
 kafka: tools-broker
-	tests/kafka/broker start target/kafka 1 19092
+	@tests/kafka/broker start target/kafka 1 19092
+	@echo "make topics:  tests/kafka/broker topic 127.0.0.1:19092 sensors 3   (and: forecasts, forecasts.dead)"
+	@echo "end it:       make kafka-stop"
 
 kafka-stop:
 	tests/kafka/broker stop target/kafka
