@@ -24,6 +24,9 @@ use crate::telemetry::Metrics;
 
 /// How often the app looks at its parts. The watchdog's period must be several times this.
 const TICK: Duration = Duration::from_secs(1);
+/// What a worker may wait for Kafka at a stop, if the grace has four times as much: a commit takes some tens of
+/// milliseconds where the cluster answers, and what is not committed is read again.
+const CLOSING_MAX: Duration = Duration::from_secs(5);
 /// How often threads that are to end are looked at.
 const JOIN_TICK: Duration = Duration::from_millis(20);
 
@@ -177,6 +180,7 @@ impl App {
                 board: Arc::clone(board),
                 metrics: Arc::clone(&self.metrics),
                 clock: self.clock,
+                closing_max: CLOSING_MAX.min(self.config.shutdown_grace / 4),
                 stop: self.stop.clone(),
                 in_use: Arc::clone(&self.in_use),
             };

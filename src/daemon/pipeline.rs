@@ -42,6 +42,8 @@ pub(crate) struct PipelineThread {
     pub board: Arc<PipelineBoard>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
+    /// What a worker's calls to Kafka may take from the stop on, all together.
+    pub closing_max: Duration,
     /// Of the whole process.
     pub stop: Stop,
     /// Of the whole process: the name that is in use elsewhere.
@@ -166,10 +168,14 @@ impl PipelineThread {
         let (kafka, config, clock) = (self.kafka.clone(), self.config.worker.clone(), self.clock);
         let models = SlotModels(Arc::clone(catalogue));
         let (stop, board) = (stop.clone(), Arc::clone(&self.board));
+        let leaving = {
+            let stop = stop.clone();
+            kafka::Leaving::new(move || stop.is_requested(), self.closing_max)
+        };
         let body = move || {
             observer.activity(Activity::Connecting);
             let run = || {
-                let (source, sink) = kafka::open(&kafka, &config, index)?;
+                let (source, sink) = kafka::open(&kafka, &config, index, leaving)?;
                 let ports = Ports {
                     source,
                     sink,

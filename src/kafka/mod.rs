@@ -11,6 +11,7 @@ pub mod config;
 pub mod embedded;
 mod errors;
 pub mod feed;
+mod leaving;
 mod letter;
 mod log;
 mod lookup;
@@ -24,6 +25,7 @@ mod transaction;
 
 pub use client::{group_id, worker_id};
 pub use config::Config;
+pub use leaving::Leaving;
 pub use named::versions_named;
 pub use source::KafkaSource;
 pub use start::resolve_start;
@@ -33,6 +35,7 @@ use crate::worker;
 use crate::worker::ports::Error;
 
 /// Both sides of the worker numbered `index` (from 0) of a pipeline. Makes clients, asks nothing: the worker connects.
+/// `leaving` bounds what their calls take once the worker is to stop.
 ///
 /// # Errors
 /// [`Error::Fatal`] where a client refuses its properties.
@@ -40,7 +43,8 @@ pub fn open(
     config: &Config,
     worker: &worker::Config,
     index: usize,
+    leaving: Leaving,
 ) -> Result<(KafkaSource, KafkaSink), Error> {
-    let source = KafkaSource::open(config, worker, index)?;
-    Ok((source, KafkaSink::new(config, worker, index)))
+    let source = KafkaSource::open(config, worker, index, leaving.clone())?;
+    Ok((source, KafkaSink::new(config, worker, index, leaving)))
 }

@@ -10,6 +10,7 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use crate::kafka::client::{self, ASK_TIMEOUT};
 use crate::kafka::errors::{classify, transient};
+use crate::kafka::leaving::Leaving;
 use crate::kafka::lookup::{self, Lookup};
 use crate::kafka::rebalance::Context;
 use crate::kafka::{Config, membership};
@@ -31,6 +32,7 @@ pub struct KafkaSource {
     consumer: BaseConsumer<Context>,
     /// Made when first needed: most restores never ask for a time.
     lookup: Option<Lookup>,
+    leaving: Leaving,
 }
 
 /// Headers are parsed when they are asked for: most records' never are.
@@ -58,7 +60,12 @@ impl KafkaSource {
     ///
     /// # Errors
     /// [`Error::Fatal`] where the client refuses its properties.
-    pub(crate) fn open(config: &Config, worker: &worker::Config, index: usize) -> Result<Self, Error> {
+    pub(crate) fn open(
+        config: &Config,
+        worker: &worker::Config,
+        index: usize,
+        leaving: Leaving,
+    ) -> Result<Self, Error> {
         let context = Context::new(worker.topics.clone());
         let consumer: BaseConsumer<Context> = client::consumer(config, &worker.pipeline, index)
             .create_with_context(context)
@@ -73,6 +80,7 @@ impl KafkaSource {
             topics: worker.topics.clone(),
             consumer,
             lookup: None,
+            leaving,
         })
     }
 
@@ -105,6 +113,7 @@ impl KafkaSource {
     }
 
     fn lookup(&mut self) -> Result<&mut Lookup, Error> {
+        self.leaving.stay("asking for offsets by time")?;
         if self.lookup.is_none() {
             self.lookup = Some(Lookup::open(&self.config, &self.pipeline)?);
         }
@@ -208,6 +217,7 @@ impl Source for KafkaSource {
     }
 
     fn partitions(&mut self, topic: usize) -> Result<Vec<PartitionId>, Error> {
+        self.leaving.stay("asking for the partitions of a topic")?;
         let count = lookup::partition_count(&self.config, &self.consumer, &self.topics[topic])?;
         let id = |partition| PartitionId {
             topic,
@@ -217,6 +227,7 @@ impl Source for KafkaSource {
     }
 
     fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error> {
+        self.leaving.stay("asking for committed offsets")?;
         let list = self.list(partitions, KafkaOffset::Invalid);
         let found = lookup::committed(&self.config, &self.consumer, list)?;
         let committed = partitions.iter().map(|id| {
@@ -233,6 +244,7 @@ impl Source for KafkaSource {
     }
 
     fn log(&mut self, partition: PartitionId) -> Result<Log, Error> {
+        self.leaving.stay("asking for the log's ends")?;
         let (start, end) = self
             .consumer
             .fetch_watermarks(&self.topics[partition.topic], partition.partition.0, ASK_TIMEOUT)

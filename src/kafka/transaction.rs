@@ -5,7 +5,7 @@
 //! librdkafka refuses for ever) cannot be tried.
 
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -15,8 +15,8 @@ use rdkafka::{ClientContext, Offset as KafkaOffset, TopicPartitionList};
 
 use crate::kafka::client::{self, ASK_TIMEOUT, COMMIT_TIMEOUT};
 use crate::kafka::errors::{classify, transient};
+use crate::kafka::leaving::{Budget, Leaving};
 use crate::kafka::letter::Cut;
-use crate::kafka::lookup::now;
 use crate::kafka::rebalance::lock;
 use crate::kafka::{Config, log};
 use crate::series::observation::Partition;
@@ -25,6 +25,12 @@ use crate::worker::ports::{Commit, Destination, Error, Outgoing, PartitionId, Si
 
 /// A topic that takes no letter of so few bytes is set up wrongly: the headers that say why are about as large.
 const LETTER_BYTES_MIN: usize = 1024;
+
+/// A call that can be taken up again waits for so long at a time, so that a stop is seen in between.
+const SLICE: Duration = Duration::from_millis(500);
+/// Time-out of the call that cannot: below the 14.9 s that a request of a transactional client may take. With more, the
+/// library sends a second request after the first has timed out, and is not back before twice that time.
+const OFFSETS_TIMEOUT: Duration = Duration::from_secs(14);
 
 /// A transactional producer behind the worker's port.
 pub struct KafkaSink {
@@ -40,6 +46,7 @@ pub struct KafkaSink {
     open: bool,
     /// A larger letter is cut. Halved whenever a broker finds one too large, so that a later try passes.
     letter_bytes_max: usize,
+    leaving: Leaving,
 }
 
 /// What is on its way, and the first failure.
@@ -127,7 +134,7 @@ fn is_too_large(error: &KafkaError) -> bool {
 
 impl KafkaSink {
     /// Connects nothing yet.
-    pub(crate) fn new(config: &Config, worker: &worker::Config, index: usize) -> Self {
+    pub(crate) fn new(config: &Config, worker: &worker::Config, index: usize, leaving: Leaving) -> Self {
         Self {
             config: config.clone(),
             worker: index,
@@ -139,6 +146,7 @@ impl KafkaSink {
             producer: None,
             open: false,
             letter_bytes_max: usize::MAX,
+            leaving,
         }
     }
 
@@ -220,7 +228,7 @@ impl KafkaSink {
             return Err(KafkaError::Canceled);
         };
         let deliveries = producer.client().context();
-        let deadline = now() + COMMIT_TIMEOUT;
+        let budget = self.leaving.budget(COMMIT_TIMEOUT);
         loop {
             let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
             for (key, value) in record.headers {
@@ -240,7 +248,7 @@ impl KafkaSink {
             };
             deliveries.unqueued();
             let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
-            if !full || now() > deadline {
+            if !full || budget.left().is_zero() {
                 return Err(error);
             }
             deliveries.wait_for_room();
@@ -259,20 +267,52 @@ impl KafkaSink {
         Ok(list)
     }
 
-    /// The same call again while the library says so, until the deadline.
-    fn retry(&self, doing: &'static str, deadline: Instant, call: Call<'_>) -> Result<(), Error> {
+    /// The same call again while the library says so and there is time, for at most `slice` each.
+    fn retry(
+        &self,
+        doing: &'static str,
+        budget: &Budget<'_>,
+        slice: Duration,
+        call: Call<'_>,
+    ) -> Result<(), Error> {
         let producer = self.producer()?;
         loop {
-            let left = deadline.saturating_duration_since(now());
-            match call(producer, left) {
+            match call(producer, budget.left().min(slice)) {
                 Ok(()) => return Ok(()),
-                Err(KafkaError::Transaction(error)) if error.is_retriable() && !left.is_zero() => {
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && budget.left() >= SLICE => {
                     // Nothing is on its way that a wait for room would wait for: this is a short pause.
                     producer.client().context().pause();
                 }
                 Err(error) => return Err(self.failure(doing, &error)),
             }
         }
+    }
+
+    /// Waits until every record is delivered, or one has failed.
+    fn deliver(&self, budget: &Budget<'_>) -> Result<(), Error> {
+        let deliveries = self.producer()?.client().context();
+        loop {
+            let left = budget.left();
+            if deliveries.wait(0, left.min(SLICE)) {
+                return Ok(());
+            }
+            if left.is_zero() {
+                return Err(transient("committing", "records were not delivered in time"));
+            }
+        }
+    }
+
+    /// Whether anybody is there for the last commit before a stop: the call that puts offsets into a transaction keeps to
+    /// no time-out of ours where nobody answers.
+    fn probe(&self, budget: &Budget<'_>) -> Result<(), Error> {
+        let asked = self
+            .producer()?
+            .client()
+            .fetch_metadata(Some(&self.outputs[0]), budget.left() / 2);
+        asked.map(drop).map_err(|error| {
+            let reason = format!("left out, since the cluster does not answer a stopping process: {error}");
+            transient("committing", reason)
+        })
     }
 }
 
@@ -306,15 +346,17 @@ impl Sink for KafkaSink {
             client::producer(&self.config, &self.pipeline, self.worker)
                 .create_with_context(Deliveries::default())
                 .map_err(|error| classify(&self.config, "opening the producer", &error))?;
-        let count = |topic: &String| partition_count(&self.config, &producer, topic);
+        let count = |topic: &String| {
+            self.leaving.stay("asking for the partitions of a topic")?;
+            partition_count(&self.config, &producer, topic)
+        };
         self.input_counts = self.topics.iter().map(count).collect::<Result<_, _>>()?;
         self.output_counts = [count(&self.outputs[0])?, count(&self.outputs[1])?];
         self.producer = Some(producer);
-        let begun = self.retry(
-            "starting transactions",
-            now() + COMMIT_TIMEOUT,
-            &|producer, left| producer.init_transactions(left),
-        );
+        let budget = self.leaving.budget(COMMIT_TIMEOUT);
+        let begun = self.retry("starting transactions", &budget, SLICE, &|producer, left| {
+            producer.init_transactions(left)
+        });
         if begun.is_err() {
             self.discard();
         }
@@ -334,28 +376,25 @@ impl Sink for KafkaSink {
     }
 
     fn commit(&mut self, offsets: &[Commit<'_>], membership: &ConsumerGroupMetadata) -> Result<(), Error> {
-        let deadline = now() + COMMIT_TIMEOUT;
+        let leaving = self.leaving.clone();
+        let budget = leaving.budget(COMMIT_TIMEOUT);
         self.begin()?;
+        if leaving.is_asked() {
+            self.probe(&budget)?;
+        }
+        // Before the offsets: this wait can be cut short by a stop, that call cannot.
+        self.deliver(&budget)?;
         self.check("committing")?;
         let list = self
             .offsets(offsets)
             .map_err(|error| classify(&self.config, "committing", &error))?;
-        // While the records are on their way: both take a round trip.
         self.retry(
             "putting offsets into the transaction",
-            deadline,
+            &budget,
+            OFFSETS_TIMEOUT,
             &|producer, left| producer.send_offsets_to_transaction(&list, membership, left),
         )?;
-        if !self
-            .producer()?
-            .client()
-            .context()
-            .wait(0, deadline.saturating_duration_since(now()))
-        {
-            return Err(transient("committing", "records were not delivered in time"));
-        }
-        self.check("committing")?;
-        self.retry("committing", deadline, &|producer, left| {
+        self.retry("committing", &budget, SLICE, &|producer, left| {
             producer.commit_transaction(left)
         })?;
         self.open = false;
@@ -417,6 +456,7 @@ mod tests {
     use crate::codec::headers;
     use crate::kafka::embedded::EmbeddedBroker;
     use crate::kafka::feed::{Reader, Received};
+    use crate::kafka::lookup::now;
 
     const PATIENCE: Duration = Duration::from_secs(10);
     const ORIGIN: PartitionId = PartitionId {
@@ -443,6 +483,7 @@ mod tests {
             producer: None,
             open: false,
             letter_bytes_max: usize::MAX,
+            leaving: Leaving::new(|| false, PATIENCE),
         };
         sink.connect().unwrap();
         (broker, sink)
