@@ -148,6 +148,12 @@ fn of_pipeline(gauges: &Gauges<'_>, pipeline: &PipelineBoard, now: Duration) {
     if let Some(oldest) = partitions.iter().filter_map(|partition| partition.model).min() {
         gauges.set("tidecast_model_version_serving", &labels, of_count(oldest.0));
     }
+    let entries = partitions.iter().map(|partition| partition.switches).max();
+    gauges.set(
+        "tidecast_switch_log_entries",
+        &labels,
+        of_size(entries.unwrap_or(0)),
+    );
     of_quality(gauges, &labels, &partitions);
 }
 
@@ -297,6 +303,7 @@ mod tests {
             "tidecast_partitions{pipeline=\"plant\",phase=\"running\"} 3.0\n",
             "tidecast_partitions{pipeline=\"plant\",phase=\"parked\"} 0.0\n",
             "tidecast_coverage{pipeline=\"plant\"} 0.84375\n",
+            "tidecast_switch_log_entries{pipeline=\"plant\"} 1.0\n",
             "tidecast_coverage_nominal{pipeline=\"plant\"} 0.8\n",
             "tidecast_skill{pipeline=\"plant\",horizon=\"1\"} 0.5\n",
             "tidecast_network_weight{pipeline=\"plant\"} 0.5\n",

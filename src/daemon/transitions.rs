@@ -3,6 +3,7 @@
 use crate::daemon::board::PipelineBoard;
 use crate::worker::ports::PartitionId;
 use crate::worker::report::{PartitionPhase, PartitionReport};
+use crate::worker::switch_log::{SWITCHES_LEARNT_MAX, SWITCHES_MAX};
 
 /// A partition's change between two looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,10 @@ enum Change {
     Lost(u64),
     /// State was made anew from a part of the past.
     Rebuilt,
+    /// Its switch log has room for rollbacks only.
+    LogReserved,
+    /// Its switch log has room for nothing.
+    LogFull,
 }
 
 /// Changes in the order of `after`, then of what is gone.
@@ -69,6 +74,13 @@ fn changes_of(old: Option<&PartitionReport>, partition: &PartitionReport) -> Vec
     }
     if partition.rebuilt && !old.is_some_and(|old| old.rebuilt) {
         changes.push(Change::Rebuilt);
+    }
+    let before = old.map_or(0, |old| old.switches);
+    let reaches = |max| before < max && partition.switches >= max;
+    if reaches(SWITCHES_MAX) {
+        changes.push(Change::LogFull);
+    } else if reaches(SWITCHES_LEARNT_MAX) {
+        changes.push(Change::LogReserved);
     }
     changes
 }
@@ -145,7 +157,12 @@ fn log_change(
                 "partition serves another version"
             );
         }
-        Change::Parked(_) | Change::Failing(_) | Change::Lost(_) | Change::Rebuilt => {
+        Change::Parked(_)
+        | Change::Failing(_)
+        | Change::Lost(_)
+        | Change::Rebuilt
+        | Change::LogReserved
+        | Change::LogFull => {
             log_harm(pipeline, worker, partition, change);
         }
     }
@@ -182,6 +199,22 @@ fn log_harm(pipeline: &str, worker: usize, partition: &str, change: &Change) {
             worker,
             partition,
             "state was made anew from a part of the past: its forecasts may differ from those before"
+        ),
+        Change::LogReserved => tracing::warn!(
+            pipeline,
+            worker,
+            partition,
+            entries = SWITCHES_LEARNT_MAX,
+            "switch log nearly full: what is learnt is not adopted any more, only rollbacks are; a restart \
+             forgets what is older than `store.rebuild` and so makes room"
+        ),
+        Change::LogFull => tracing::warn!(
+            pipeline,
+            worker,
+            partition,
+            entries = SWITCHES_MAX,
+            "switch log full: no version is adopted any more, not even a rollback; a restart forgets what is \
+             older than `store.rebuild` and so makes room"
         ),
         Change::Assigned | Change::Restoring | Change::Running | Change::Gone | Change::Switched(_) => {}
     }
@@ -247,6 +280,26 @@ mod tests {
             []
         );
         assert_eq!(found(std::slice::from_ref(&running), &[]), [Change::Gone]);
+    }
+
+    #[test]
+    fn transitions_tell_once_that_a_switch_log_fills() {
+        let of = |switches| PartitionReport {
+            switches,
+            ..report(0, PartitionPhase::Running)
+        };
+        for (before, after, expected) in [
+            (54, 55, None),
+            (55, 56, Some(Change::LogReserved)),
+            (56, 57, None),
+            (63, 64, Some(Change::LogFull)),
+            (64, 64, None),
+            (3, 64, Some(Change::LogFull)),
+        ] {
+            let changes = found(&[of(before)], &[of(after)]);
+            assert_eq!(changes.first(), expected.as_ref(), "{before} to {after}");
+        }
+        assert_eq!(found(&[], &[of(60)]).last(), Some(&Change::LogReserved));
     }
 
     #[test]

@@ -135,6 +135,10 @@ pub const TABLE: &[Row] = &[
         "tidecast_model_version_serving",
         "Oldest version that serves a partition of this process",
     ),
+    gauge(
+        "tidecast_switch_log_entries",
+        "Most entries of a partition's switch log: from 56 on only rollbacks are adopted, at 64 no version is",
+    ),
     counter(
         "tidecast_models_missing_total",
         "Versions that a switch log names and the store does not hold",

@@ -106,7 +106,8 @@ pub struct PartitionReport {
     pub streams: usize,
     /// What the state says about itself: coverage, skill, anomalies. Default where there is no state yet.
     pub stats: PartitionStats,
-    /// Entries of the switch log: while it is full no new version is adopted.
+    /// Entries of the switch log. From [`SWITCHES_LEARNT_MAX`](crate::worker::switch_log::SWITCHES_LEARNT_MAX) on only
+    /// rollbacks are adopted, from [`SWITCHES_MAX`](crate::worker::switch_log::SWITCHES_MAX) on nothing is.
     pub switches: usize,
     /// Whether state was made anew from `rebuild` ago.
     pub rebuilt: bool,

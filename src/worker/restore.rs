@@ -11,7 +11,7 @@ use crate::worker::batch::Batch;
 use crate::worker::ports::{Committed, Error, Models, PartitionId, Source};
 use crate::worker::publisher::Voice;
 use crate::worker::slot::{Open, Slot};
-use crate::worker::switch_log::SwitchLog;
+use crate::worker::switch_log::{SWITCHES_MAX, SwitchLog};
 
 /// A history of fewer records is replayed however old it is: that takes less time than to ask how old it is.
 const REBUILD_RECORDS_MIN: i64 = 10_000;
@@ -77,11 +77,18 @@ pub(crate) fn plan<S: Source>(
         // happened when reading goes on there.
         plan.log = SwitchLog::new(plan.committed);
         plan.rebuilt = true;
-    } else if plan.rebuilt || plan.committed.0 - plan.log.base().0 >= REBUILD_RECORDS_MIN {
+    } else if plan.rebuilt || is_long(&plan) {
         rebuild(source, config, id, &mut plan)?;
     }
     plan.from = plan.log.base();
     Ok(Verdict::Go(Box::new(plan)))
+}
+
+/// Whether history should reach back to `rebuild` ago only: it takes long to replay, or its switches leave little room
+/// for further ones.
+fn is_long(plan: &Plan) -> bool {
+    let records = plan.committed.0 - plan.log.base().0;
+    records >= REBUILD_RECORDS_MIN || plan.log.entries().len() > SWITCHES_MAX / 2
 }
 
 /// Raises the base to `rebuild` before the committed offset's Kafka time.

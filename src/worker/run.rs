@@ -269,12 +269,15 @@ where
             return;
         }
         let newest = self.models.newest();
+        let is_rollback = newest.is_rollback();
         let now = self.clock.now();
         for slot in &mut self.crew.slots {
             let Some(open) = slot.open_mut() else { continue };
             let speaking = open.position >= open.muted_until && open.is_current();
             let newer = newest.version > open.state.model().version;
-            if speaking && newer && !open.log.is_full() && now >= open.next_switch {
+            // Weights that do harm go at once.
+            let due = is_rollback || now >= open.next_switch;
+            if speaking && newer && due && open.log.has_room(is_rollback) {
                 open.switch(Arc::clone(&newest), now);
             }
         }

@@ -15,11 +15,20 @@ pub const METADATA_BYTES_MAX: usize = 4096;
 /// limit, fewer would stop learning sooner.
 pub const SWITCHES_MAX: usize = 64;
 
+/// Entries that only a rollback may take: bad weights must go even where the log has no room for better ones. The gate
+/// makes rollbacks rare; each entry more would be one less for learning.
+const SWITCHES_RESERVED: usize = 8;
+
+/// Entries from which on only rollbacks are adopted.
+pub const SWITCHES_LEARNT_MAX: usize = SWITCHES_MAX - SWITCHES_RESERVED;
+
 /// Switches that cost no waiting: a young network learns fastest.
 const SWITCHES_FREE: usize = 16;
 
-/// After how many further switches the spacing doubles.
-const SWITCHES_PER_DOUBLING: usize = 6;
+/// After how many further switches the spacing doubles: the log then lasts three weeks without a restart. A restart
+/// folds what is older than `rebuild`, a week by default, so that the log must last longer than that. More would fill it
+/// within days, fewer would serve versions that are much older than the newest.
+const SWITCHES_PER_DOUBLING: usize = 3;
 
 const FORMAT: &str = "1";
 
@@ -64,13 +73,22 @@ impl SwitchLog {
         &self.entries
     }
 
-    /// Whether no version may be adopted any more.
+    /// Whether another version may be adopted.
     #[must_use]
-    pub const fn is_full(&self) -> bool {
+    pub const fn has_room(&self, is_rollback: bool) -> bool {
+        let max = if is_rollback {
+            SWITCHES_MAX
+        } else {
+            SWITCHES_LEARNT_MAX
+        };
+        self.entries.len() < max
+    }
+
+    const fn is_full(&self) -> bool {
         self.entries.len() >= SWITCHES_MAX
     }
 
-    /// Least time between two switches: none at first, then doubling, so that the last entry is reached after a day.
+    /// Least time until the next switch that is no rollback: none at first, then doubling.
     #[must_use]
     pub fn spacing(&self) -> Duration {
         let Some(beyond) = self.entries.len().checked_sub(SWITCHES_FREE) else {
@@ -266,15 +284,24 @@ mod tests {
     }
 
     #[test]
-    fn spacing_spreads_the_log_over_a_day() {
+    fn spacing_spreads_the_log_over_three_weeks_and_keeps_room_for_rollbacks() {
         let mut log = SwitchLog::new(NextOffset(0));
         let mut total = Duration::ZERO;
-        for step in 0..64 {
+        for step in 0.. {
             total += log.spacing();
+            if !log.has_room(false) {
+                break;
+            }
             log.switch(NextOffset(step), ModelVersion(1));
         }
-        let hours = total.as_secs() / 3600;
-        assert!((20..30).contains(&hours), "{hours}");
+        let days = total.as_secs() / 86400;
+        assert!((20..30).contains(&days), "{days}");
+        assert_eq!(log.entries().len(), 56);
+        for step in 0..8 {
+            assert!(log.has_room(true));
+            log.switch(NextOffset(100 + step), ModelVersion(1));
+        }
+        assert!(!log.has_room(true) && log.is_full());
     }
 
     proptest! {

@@ -25,6 +25,9 @@ thread_local! {
     static MODELS: RefCell<BTreeMap<u64, Arc<Model>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
+/// Versions from this number on are rollbacks.
+pub(super) const ROLLBACKS: u64 = 1_000_000;
+
 /// A version with weights of its own.
 pub(super) fn model(version: u64) -> Arc<Model> {
     let make = || {
@@ -32,7 +35,7 @@ pub(super) fn model(version: u64) -> Arc<Model> {
             version: ModelVersion(version),
             parent: None,
             lineage: 7,
-            made: "test".into(),
+            made: if version < ROLLBACKS { "online" } else { "rollback" }.into(),
         };
         let shape = engine::shape(&config().engine);
         Arc::new(Model::from_params(

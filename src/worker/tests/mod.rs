@@ -4,6 +4,7 @@ mod cluster;
 mod fakes;
 mod promise;
 mod recovery;
+mod switching;
 mod turns;
 
 use std::cell::RefCell;

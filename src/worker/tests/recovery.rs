@@ -1,7 +1,7 @@
 //! Where a partition's state is made anew from, and what is waited for.
 
 use super::cluster::Fault;
-use super::fakes::{config, id, model, worker_with};
+use super::fakes::{config, id, worker_with};
 use super::{SECOND, assert_exactly_once, cluster, run, sources, turn_until_done, visible, worker};
 use crate::series::observation::NextOffset;
 use crate::worker::SwitchLog;
@@ -300,24 +300,6 @@ fn an_offset_out_of_range_restores_everything() {
     let observer = run(&cluster);
     assert_eq!(visible(&cluster), expected);
     assert_eq!(observer.0.borrow().restarts, 1);
-}
-
-#[test]
-fn no_version_is_adopted_while_the_log_is_full() {
-    let cluster = cluster(200);
-    let (mut worker, observer, clock) = worker(&cluster);
-    for _ in 0..600 {
-        worker.turn().unwrap();
-        cluster.borrow_mut().newest += 1;
-        clock.advance(300 * 60 * SECOND); // past any spacing
-    }
-    let heard = observer.0.borrow();
-    let sixty_four = heard.partitions.iter().map(|partition| partition.switches).max();
-    assert!(
-        sixty_four.is_some_and(|count| count > 30 && count <= 64),
-        "{sixty_four:?}"
-    );
-    assert!(model(2).version > model(1).version);
 }
 
 #[test]
