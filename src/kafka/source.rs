@@ -288,10 +288,12 @@ impl Drop for KafkaSource {
         // The consumer's own drop polls until it is closed; nobody would answer what those polls bring.
         self.consumer.context().close();
         while let Some(event) = self.consumer.context().next_event() {
-            if let Event::Revoked(ids) | Event::Lost(ids) = event {
-                // Closing: the member goes whatever the answer is.
-                let _ = self.release(&ids);
-            }
+            // Closing: the member goes whatever the answer is.
+            let _ = match event {
+                Event::Assigned(_) => self.hold(&[]),
+                Event::Revoked(ids) | Event::Lost(ids) => self.release(&ids),
+                _ => Ok(()),
+            };
         }
     }
 }

@@ -47,6 +47,18 @@ where
         }
     }
 
+    /// Answers what a turn that failed has left unanswered: a client that still waits for it does not close.
+    pub(super) fn answer_leaving(&mut self) {
+        let answered = match self.pending.take() {
+            Some(Event::Assigned(_)) => self.source.hold(&[]),
+            Some(Event::Revoked(ids) | Event::Lost(ids)) => self.source.release(&ids),
+            _ => Ok(()),
+        };
+        if let Err(error) = answered {
+            self.note(&error);
+        }
+    }
+
     fn take_over(&mut self, ids: &[PartitionId]) -> Result<(), Error> {
         self.pending = None;
         self.source.hold(ids)?;

@@ -130,11 +130,13 @@ where
     /// # Errors
     /// [`Error::InstanceInUse`] and [`Error::Fatal`]: trying again makes no sense.
     pub fn run(mut self, stop: &AtomicBool) -> Result<(), Error> {
-        while !stop.load(Ordering::Acquire) {
-            self.guarded_turn()?;
+        let mut ended = Ok(());
+        while ended.is_ok() && !stop.load(Ordering::Acquire) {
+            ended = self.guarded_turn();
         }
         self.observer.activity(Activity::Closing);
-        if self.link == Link::Up
+        if ended.is_ok()
+            && self.link == Link::Up
             && let Err(error) = self.commit_now()
         {
             // What is not committed is done again by whoever comes next.
@@ -144,7 +146,8 @@ where
         // The last commit's outcomes, or why there was none.
         self.report(self.clock.now());
         self.crew.publisher.sink.discard();
-        Ok(())
+        self.answer_leaving();
+        ended
     }
 
     /// A turn whose failure, or panic, makes the worker begin again.

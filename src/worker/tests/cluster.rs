@@ -75,9 +75,11 @@ pub(super) struct Cluster {
     producer_epoch: u64,
     pub(super) calls: u64,
     pub(super) faults: BTreeMap<u64, Fault>,
-    polls: u64,
+    pub(super) polls: u64,
     /// Before which poll which event comes.
     pub(super) events: BTreeMap<u64, Event>,
+    /// Whether the last consumer was closed while the group waited for its answer: a real one would hang.
+    pub(super) closed_unanswered: bool,
     /// Answers of `committed` that know nothing, still to be given.
     pub(super) blind_reads: u32,
     /// A broken cluster, for the negative control: the offset that comes back is the base.
@@ -305,6 +307,12 @@ impl Source for FakeSource {
     fn membership(&mut self) -> Result<(), Error> {
         let refusal = self.cluster.borrow_mut().membership.take();
         refusal.map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for FakeSource {
+    fn drop(&mut self) {
+        self.cluster.borrow_mut().closed_unanswered = self.answer_due;
     }
 }
 
