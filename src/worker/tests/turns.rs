@@ -181,3 +181,28 @@ fn warm_up_history_is_counted_as_it_is_read_and_once() {
     }
     assert!(partial > 5, "failures in the middle of the history: {partial}");
 }
+
+#[test]
+fn a_stop_answers_what_the_group_still_waits_for() {
+    let events = [
+        Event::Assigned(vec![id(1)]),
+        Event::Revoked(vec![id(0)]),
+        Event::Lost(vec![id(0), id(1)]),
+    ];
+    for event in events {
+        let cluster = cluster(RECORDS);
+        let (mut worker, _, _) = worker_with(&cluster, config());
+        for _ in 0..5 {
+            worker.turn().unwrap();
+        }
+        let next = cluster.borrow().polls + 1;
+        cluster.borrow_mut().events.insert(next, event.clone());
+        // As a turn leaves it that fails before its answer.
+        worker.pending = Some(worker.source.poll(Duration::ZERO, &mut |_| {}).unwrap());
+        assert_eq!(worker.pending.as_ref(), Some(&event));
+        worker.run(&AtomicBool::new(true)).unwrap();
+        assert!(!cluster.borrow().closed_unanswered, "{event:?}");
+        run(&cluster);
+        assert_exactly_once(&cluster, RECORDS);
+    }
+}
