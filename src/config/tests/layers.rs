@@ -39,6 +39,8 @@ fn layers_begin_with_the_defaults() {
         (Duration::ZERO, Duration::from_secs(7 * 86_400))
     );
     assert_eq!(worker.commit_interval, Duration::from_millis(500));
+    // A third of the broker's time-out of a transaction.
+    assert_eq!(worker.transaction_age_max, Duration::from_secs(5));
     assert_eq!(
         (
             worker.input.id.as_deref(),
