@@ -3,7 +3,7 @@
 use crate::cli::exit::Unfit;
 use crate::cli::output::line;
 use crate::cli::{ConfigArgs, memory, surroundings};
-use crate::config::{self, Config};
+use crate::config::Config;
 
 /// Validate a configuration, print what results from its layers, and say what it costs in memory.
 #[derive(Clone, Debug, clap::Args)]
@@ -30,9 +30,9 @@ It joins no group and changes nothing, except that --connect makes the store's f
 Exit codes: 0 valid, 69 the cluster or the store does not fit or cannot be reached, 78 bad configuration.";
 
 /// # Errors
-/// [`config::Errors`], [`Unfit`], or a closed output.
+/// [`Errors`](crate::config::Errors), [`Unfit`], or a closed output.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let resolved = config::load(&args.config.sources())?;
+    let resolved = args.config.load()?;
     line(&resolved)?;
     costs(&resolved.config, args.streams)?;
     if !args.connect {

@@ -17,7 +17,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::config::Sources;
+use crate::config::{self, Errors, Resolved, Sources};
+use crate::kafka;
 
 /// Forecasts sensor streams from Kafka, exactly once, with a network that learns while it serves.
 #[derive(Clone, Debug, Parser)]
@@ -68,6 +69,11 @@ pub struct ConfigArgs {
 }
 
 impl ConfigArgs {
+    /// Validated, the properties of the client too.
+    fn load(&self) -> Result<Resolved, Errors> {
+        config::load_with(&self.sources(), kafka::refused)
+    }
+
     /// With this process's environment and host.
     fn sources(&self) -> Sources {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use crate::cli::ConfigArgs;
 use crate::cli::exit::BadData;
 use crate::cli::output::line;
-use crate::config::{self, Config, Pipeline};
+use crate::config::{Config, Pipeline};
 use crate::engine::{self, Model, ModelVersion, Origin};
 use crate::nn::{Shape, safetensors};
 use crate::store::{ModelStore, Put, Store};
@@ -77,7 +77,7 @@ Examples:
 Exit codes: 0 done, 65 a file or version that cannot be used, 78 bad configuration.";
 
 /// # Errors
-/// [`BadData`], [`config::Errors`], or the store's.
+/// [`BadData`], [`Errors`](crate::config::Errors), or the store's.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.command {
         Command::List(common) => list(&Shelf::open(common)?),
@@ -100,7 +100,7 @@ struct Shelf {
 
 impl Shelf {
     fn open(common: &Common) -> anyhow::Result<Self> {
-        let config = config::load(&common.config.sources())?.config;
+        let config = common.config.load()?.config;
         let pipeline = chosen(&config, common.pipeline.as_deref())?;
         let name = pipeline.worker.pipeline.clone();
         let store = Arc::new(Store::open(&config.store)?);

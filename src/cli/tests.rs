@@ -74,6 +74,42 @@ fn cli_errors_become_the_exit_codes_of_the_contract() {
 }
 
 #[test]
+fn cli_properties_that_the_client_refuses_are_a_bad_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, _) = config_in(folder.path());
+    for words in [
+        [
+            "check",
+            "--config",
+            &path,
+            "--set",
+            "kafka.client.sasl.passwrd=hunter2secret",
+        ],
+        [
+            "run",
+            "--config",
+            &path,
+            "--set",
+            "kafka.client.linger.ms=hunter2secret",
+        ],
+    ] {
+        let line = Line::try_parse_from(["tidecast"].iter().chain(&words)).unwrap();
+        let done = match line.command {
+            Command::Check(args) => super::check::run(&args),
+            Command::Run(args) => super::run::run(&args.sources()),
+            _ => panic!("check or run"),
+        };
+        let error = done.unwrap_err();
+        assert_eq!(exit::number(&error), 78, "{words:?}");
+        let shown = format!("{error:#}");
+        assert!(
+            shown.contains("kafka.client.") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
 fn models_go_out_and_come_back_as_the_newest() {
     let folder = tempfile::tempdir().unwrap();
     let (path, config) = config_in(folder.path());

@@ -141,6 +141,16 @@ fn client(
             Err(message) => reader.problem(path(property), message, Some(&entry.origin)),
         }
     }
+    for (property, reason) in reader.client_rule.map(|rule| rule(&client)).unwrap_or_default() {
+        let message = format!(
+            "is refused, librdkafka says: {reason}: correct it or remove it, CONFIGURATION.md of librdkafka lists all"
+        );
+        reader.problem(
+            path(&property),
+            message,
+            table.get(&property).map(|entry| &entry.origin),
+        );
+    }
     (client.len() == table.len()).then_some(client)
 }
 
@@ -259,9 +269,11 @@ fn timeouts(
         "session.timeout.ms",
         "max.poll.interval.ms",
     ] {
-        if milliseconds(property).is_some_and(|read| !read.is_ok_and(|ms| ms > 0)) {
+        let key = format!("kafka.client.{property}");
+        let told = reader.problems.iter().any(|problem| problem.key == key);
+        if !told && milliseconds(property).is_some_and(|read| !read.is_ok_and(|ms| ms > 0)) {
             let message = "is no time-out, milliseconds are needed: write \"15000\"";
-            reader.problem(format!("kafka.client.{property}"), message, None);
+            reader.problem(key, message, None);
         }
     }
     let transaction_ms = match milliseconds("transaction.timeout.ms") {

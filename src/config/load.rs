@@ -20,6 +20,9 @@ const ENVIRONMENT: &str = "TIDECAST__";
 /// Bytes of a config file at most: it is written by people.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
+/// Properties of `kafka.client` that the client library refuses: name and reason, never the value.
+pub type ClientRule = fn(&BTreeMap<String, String>) -> Vec<(String, String)>;
+
 /// Where a configuration comes from, without the embedded defaults.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
@@ -39,7 +42,25 @@ pub struct Sources {
 /// # Errors
 /// Everything that is wrong, at once.
 pub fn load(sources: &Sources) -> Result<Resolved, Errors> {
-    let mut reader = Reader::default();
+    validated(sources, Reader::default())
+}
+
+/// As [`load()`], and the client library is asked about `kafka.client`, which this module does not know.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn load_with(sources: &Sources, client_rule: ClientRule) -> Result<Resolved, Errors> {
+    let client_rule = Some(client_rule);
+    validated(
+        sources,
+        Reader {
+            client_rule,
+            ..Reader::default()
+        },
+    )
+}
+
+fn validated(sources: &Sources, mut reader: Reader) -> Result<Resolved, Errors> {
     let tree = whole(sources, &mut reader);
     let config = read(&tree, sources, &mut reader);
     match config {

@@ -23,7 +23,7 @@ mod tree;
 mod units;
 
 pub use error::{Errors, Problem};
-pub use load::{Sources, load};
+pub use load::{ClientRule, Sources, load, load_with};
 pub use process::{Config, LogFormat, Pipeline};
 pub use resolved::Resolved;
 

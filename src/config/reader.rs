@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::config::error::Problem;
 use crate::config::keys;
+use crate::config::load::ClientRule;
 use crate::config::tree::{Entry, Node, Origin, Table, key_text};
 
 /// Collects problems while keys are read.
@@ -12,6 +13,8 @@ pub(super) struct Reader {
     pub(super) problems: Vec<Problem>,
     /// Every key that was asked for, names of pipelines as `*`: what is served.
     pub(super) served: BTreeSet<String>,
+    /// What the client library says to `kafka.client`; `None`: it is not asked.
+    pub(super) client_rule: Option<ClientRule>,
 }
 
 impl Reader {

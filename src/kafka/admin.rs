@@ -16,6 +16,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 pub use crate::kafka::sample::{Ids, Sample, Sampled, sample};
 
 use crate::kafka::lookup::Visitor;
+use crate::kafka::properties::hide;
 use crate::kafka::{Config, client};
 use crate::worker;
 
@@ -45,6 +46,13 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+}
+
+impl Error {
+    /// Without the value of a refused property, which may be a secret.
+    pub(crate) fn client(error: KafkaError) -> Self {
+        Self::Client(hide(error))
+    }
 }
 
 /// What a topic is to a pipeline.
@@ -142,7 +150,7 @@ pub struct Report {
 pub fn look(config: &Config, worker: &worker::Config, deadline: Duration) -> Result<Report, Error> {
     let consumer: BaseConsumer<Visitor> = client::visitor(config, &worker.pipeline, "check")
         .create_with_context(Visitor)
-        .map_err(Error::Client)?;
+        .map_err(Error::client)?;
     let mut report = Report::default();
     let wanted = worker.topics.iter().map(|name| (name, Role::Input)).chain([
         (&worker.output_topic, Role::Output),
@@ -418,7 +426,7 @@ pub fn create(config: &Config, wanted: &[Wanted<'_>], deadline: Duration) -> Res
 fn admin(config: &Config) -> Result<AdminClient<Visitor>, Error> {
     use rdkafka::config::FromClientConfigAndContext as _;
     let settings = client::base(config, &format!("{}.admin", config.instance), &[]);
-    AdminClient::from_config_and_context(&settings, Visitor).map_err(Error::Client)
+    AdminClient::from_config_and_context(&settings, Visitor).map_err(Error::client)
 }
 
 /// Wakes the thread that waits.

@@ -3,6 +3,7 @@
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::kafka::Config;
+use crate::kafka::properties::without_value;
 use crate::worker::ports::Error;
 
 /// Says what was tried, for errors that may pass.
@@ -17,9 +18,12 @@ pub(crate) fn transient(doing: &'static str, reason: impl ToString) -> Error {
 /// Sorts an error of any client call.
 pub(crate) fn classify(config: &Config, doing: &'static str, error: &KafkaError) -> Error {
     match error {
-        KafkaError::ClientConfig(_, description, key, _) => Error::Fatal {
+        KafkaError::ClientConfig(_, description, key, value) => Error::Fatal {
             doing,
-            reason: format!("`kafka.client`: `{key}`: {description}; remove or correct that property"),
+            reason: format!(
+                "`kafka.client`: `{key}`: {}; remove or correct that property",
+                without_value(description, key, value)
+            ),
         },
         KafkaError::ClientCreation(reason) => Error::Fatal {
             doing,

@@ -11,6 +11,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext
 use rdkafka::{ClientContext, Offset as KafkaOffset, TopicPartitionList};
 
 use crate::kafka::lookup::{Visitor, now};
+use crate::kafka::properties::hide;
 use crate::kafka::rebalance::lock;
 use crate::kafka::{Config, client, log};
 
@@ -124,9 +125,9 @@ impl Feeder {
         let deliveries = Deliveries::default();
         let producer = settings
             .create_with_context(deliveries.clone())
-            .map_err(|source| Error::Client {
+            .map_err(|error| Error::Client {
                 what: "writing",
-                source,
+                source: hide(error),
             })?;
         Ok(Self { producer, deliveries })
     }
@@ -259,9 +260,9 @@ impl Reader {
         let consumer: BaseConsumer<Visitor> =
             settings
                 .create_with_context(Visitor)
-                .map_err(|source| Error::Client {
+                .map_err(|error| Error::Client {
                     what: "reading",
-                    source,
+                    source: hide(error),
                 })?;
         let mut list = TopicPartitionList::new();
         for topic in topics {

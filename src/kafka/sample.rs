@@ -57,7 +57,7 @@ pub fn sample(
     };
     let mut settings = client::visitor(config, pipeline, "sample");
     settings.set("auto.offset.reset", "earliest"); // a partition with fewer records than asked for
-    let consumer: BaseConsumer<Visitor> = settings.create_with_context(Visitor).map_err(Error::Client)?;
+    let consumer: BaseConsumer<Visitor> = settings.create_with_context(Visitor).map_err(Error::client)?;
     let metadata = consumer.fetch_metadata(Some(topic), deadline).map_err(call)?;
     let mut list = TopicPartitionList::new();
     let mut open = BTreeSet::new();

@@ -180,3 +180,22 @@ fn bad_secrets_do_not_show_in_messages() {
         .unwrap_err();
     assert!(!errors.to_string().contains("hush"), "{errors}");
 }
+
+#[test]
+fn bad_properties_of_the_client_are_told_with_everything_else() {
+    let given = good()
+        .file(
+            "b.toml",
+            "[service]\nlog = 3\n[kafka]\nclient = { \"sasl.passwrd\" = { env = \"X\" }, \"session.timeout.ms\" = \"soon\", \"acks\" = \"1\" }\n",
+        )
+        .env("X", "hunter2secret");
+    let errors = given.load_with(crate::kafka::refused).unwrap_err().to_string();
+    for key in ["sasl.passwrd", "session.timeout.ms", "acks"] {
+        let line = format!("kafka.client.{key}: is refused, ");
+        assert_eq!(errors.matches(&line).count(), 1, "{key}:\n{errors}");
+    }
+    assert!(errors.contains("No such configuration property"), "{errors}");
+    assert!(errors.contains("b.toml:4)"), "{errors}");
+    assert_eq!(errors.lines().count(), 4, "{errors}");
+    assert!(!errors.contains("hunter2"), "{errors}");
+}

@@ -9,7 +9,7 @@ mod units;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::config::{Errors, Resolved, Sources, load};
+use crate::config::{ClientRule, Errors, Resolved, Sources, load, load_with};
 
 /// The least that is valid.
 pub(super) const GOOD: &str = r#"
@@ -57,12 +57,20 @@ impl Given {
     }
 
     pub(super) fn load(&self) -> Result<Resolved, Errors> {
-        load(&Sources {
+        load(&self.sources())
+    }
+
+    pub(super) fn load_with(&self, rule: ClientRule) -> Result<Resolved, Errors> {
+        load_with(&self.sources(), rule)
+    }
+
+    fn sources(&self) -> Sources {
+        Sources {
             files: self.files.clone(),
             environment: self.environment.clone(),
             set: self.set.clone(),
             host_name: "Plant_7.example".to_owned(),
-        })
+        }
     }
 }
 
