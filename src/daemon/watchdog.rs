@@ -24,7 +24,8 @@ pub const fn limit(activity: Activity) -> Duration {
     Duration::from_secs(match activity {
         Activity::Turn => 30, // a turn ends within a second; a page fault storm or a suspended machine may stretch it
         Activity::Committing => 60, // flush, offsets, commit: 15 s each
-        Activity::Connecting | Activity::Restoring => 90, // several questions of 10 s each, or one load from the store
+        // Several questions of 10 s each, or one load from the store; a producer gives a sign of life before each of its own.
+        Activity::Connecting | Activity::Restoring => 90,
         Activity::Closing => 60,
     })
 }

@@ -340,18 +340,22 @@ impl Deliveries {
 impl Sink for KafkaSink {
     type Membership = ConsumerGroupMetadata;
 
-    fn connect(&mut self) -> Result<(), Error> {
+    fn connect(&mut self, alive: &mut dyn FnMut()) -> Result<(), Error> {
         self.discard();
         let producer: ThreadedProducer<Deliveries> =
             client::producer(&self.config, &self.pipeline, self.worker)
                 .create_with_context(Deliveries::default())
                 .map_err(|error| classify(&self.config, "opening the producer", &error))?;
-        let count = |topic: &String| {
+        let mut count = |topic: &String| {
+            alive();
             self.leaving.stay("asking for the partitions of a topic")?;
             partition_count(&self.config, &producer, topic)
         };
-        self.input_counts = self.topics.iter().map(count).collect::<Result<_, _>>()?;
-        self.output_counts = [count(&self.outputs[0])?, count(&self.outputs[1])?];
+        let inputs = self.topics.iter().map(&mut count);
+        let input_counts = inputs.collect::<Result<_, _>>()?;
+        let output_counts = [count(&self.outputs[0])?, count(&self.outputs[1])?];
+        (self.input_counts, self.output_counts) = (input_counts, output_counts);
+        alive();
         self.producer = Some(producer);
         let budget = self.leaving.budget(COMMIT_TIMEOUT);
         let begun = self.retry("starting transactions", &budget, SLICE, &|producer, left| {
@@ -485,7 +489,12 @@ mod tests {
             letter_bytes_max: usize::MAX,
             leaving: Leaving::new(|| false, PATIENCE),
         };
-        sink.connect().unwrap();
+        let mut signs = 0;
+        sink.connect(&mut || signs += 1).unwrap();
+        assert_eq!(
+            signs, 4,
+            "before each of three topics, and before the producer starts"
+        );
         (broker, sink)
     }
 

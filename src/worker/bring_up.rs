@@ -27,8 +27,10 @@ where
             Link::Down { due } if due <= now => {}
             _ => return Ok(()),
         }
-        self.observer.activity(Activity::Connecting);
-        self.crew.publisher.sink.connect()?;
+        let observer = &mut self.observer;
+        let mut alive = || observer.activity(Activity::Connecting);
+        alive();
+        self.crew.publisher.sink.connect(&mut alive)?;
         self.link = Link::Up;
         self.trouble = None;
         // Only now is C stable: what the old producer left has been ended.

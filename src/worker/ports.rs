@@ -203,11 +203,12 @@ pub trait Sink {
     /// What [`Source::membership`] gives.
     type Membership;
 
-    /// A new producer that fences the one before it and ends its transaction.
+    /// A new producer that fences the one before it and ends its transaction. Calls `alive` before each of its blocking
+    /// calls: how many they are hangs on the number of topics.
     ///
     /// # Errors
     /// Transient, or [`Error::Fatal`] (a property that the client does not know).
-    fn connect(&mut self) -> Result<(), Error>;
+    fn connect(&mut self, alive: &mut dyn FnMut()) -> Result<(), Error>;
 
     /// Queues a record in the open transaction, beginning one where none is.
     ///

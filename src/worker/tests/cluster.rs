@@ -341,7 +341,8 @@ impl FakeSink {
 impl Sink for FakeSink {
     type Membership = ();
 
-    fn connect(&mut self) -> Result<(), Error> {
+    fn connect(&mut self, alive: &mut dyn FnMut()) -> Result<(), Error> {
+        alive();
         if call(&self.cluster).is_some() {
             return Err(failure("connecting"));
         }
