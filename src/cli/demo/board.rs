@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use super::plant::faults::{Fault, Schedule};
 use super::record::Record;
 use super::score::{self, Score};
 
 /// Cells of the sparkline's past.
 pub(crate) const PAST_CELLS: usize = 48;
 
-/// Seconds for which an anomaly stays on show.
-const LINGER_S: f64 = 2.0;
+/// Readings of a stream for which an anomaly stays on show, the flagged one among them: more would call sound sensors odd.
+const SHOWN_READINGS: u64 = 3;
+/// How long ago a flag may be to be told.
+const TOLD_MS: i64 = 86_400_000;
 
 /// Something that came out of the daemon.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,10 +32,12 @@ pub(crate) struct Stream {
     pub score: Score,
     /// Sum and count of readings by cell of time, oldest first; cells without readings are absent.
     cells: VecDeque<(i64, f64, u32)>,
+    /// Forecasts taken.
+    pub taken: u64,
     /// Steps flagged.
     pub anomalies: u64,
-    /// Origin of the last flagged step.
-    pub anomaly_ms: Option<i64>,
+    /// Origin of the last flagged step, and how many forecasts were taken before it.
+    last_flag: Option<(i64, u64)>,
 }
 
 impl Stream {
@@ -77,8 +82,8 @@ pub(crate) struct Board {
     pub cell_ms: i64,
     /// Between readings, as configured; the records say it too.
     pub interval_ms: i64,
-    /// Event time for which an anomaly stays on show: at six hours a second nobody sees a flag of five minutes.
-    linger_ms: i64,
+    /// The plant's own truth; none for a file.
+    pub truth: Option<Schedule>,
     /// Newest origin of any stream.
     pub time_ms: i64,
     pub forecasts: u64,
@@ -110,7 +115,7 @@ impl Board {
             index,
             cell_ms: (past_ms / cells).max(interval_ms).max(1),
             interval_ms,
-            linger_ms: 0,
+            truth: None,
             time_ms: i64::MIN,
             forecasts: 0,
             letters: BTreeMap::new(),
@@ -141,17 +146,12 @@ impl Board {
         let stream = &mut self.streams[index];
         if record.anomaly.is_some_and(|anomaly| anomaly.flag) {
             stream.anomalies += 1;
-            stream.anomaly_ms = Some(record.origin_ms);
+            stream.last_flag = Some((record.origin_ms, stream.taken));
         }
+        stream.taken += 1;
         stream.score.take(&record);
         stream.keep(&record, self.cell_ms);
         stream.record = Some(record);
-    }
-
-    /// Sets how long an anomaly stays on show, given how many event seconds pass per second.
-    #[allow(clippy::cast_possible_truncation, reason = "saturates")]
-    pub(crate) fn linger(&mut self, speed: f64) {
-        self.linger_ms = (speed * LINGER_S * 1000.0) as i64;
     }
 
     /// One line per horizon over all streams.
@@ -169,6 +169,9 @@ impl Board {
     pub(crate) fn leaders(&self) -> Vec<(&str, usize)> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for record in self.streams.iter().filter_map(|stream| stream.record.as_ref()) {
+            if record.leader.0.is_empty() {
+                continue;
+            }
             *counts.entry(&record.leader.0).or_default() += 1;
         }
         let mut leaders: Vec<_> = counts.into_iter().collect();
@@ -190,12 +193,11 @@ impl Board {
         if silent_ms > 3 * interval.max(1) {
             return Mark::Silent(silent_ms);
         }
-        if let Some(since_ms) = stream
-            .anomaly_ms
-            .map(|time_ms| self.time_ms - time_ms)
-            .filter(|ms| *ms <= self.linger_ms)
+        if stream
+            .last_flag
+            .is_some_and(|(_, before)| stream.taken - before <= SHOWN_READINGS)
         {
-            return Mark::Anomaly(since_ms);
+            return Mark::Anomaly;
         }
         if !record.ready {
             return if record.status == "stale" {
@@ -205,6 +207,33 @@ impl Board {
             };
         }
         Mark::Fine
+    }
+
+    /// How long ago a reading was flagged, where that is worth telling.
+    pub(crate) fn odd_ms(&self, stream: &Stream) -> Option<i64> {
+        let (flagged_ms, _) = stream.last_flag?;
+        Some(self.time_ms - flagged_ms).filter(|ms| *ms <= TOLD_MS)
+    }
+
+    /// What the plant knows to be wrong with a stream right now.
+    pub(crate) fn fault(&self, stream: &Stream) -> Option<Fault> {
+        let truth = self.truth?;
+        truth.fault(*self.index.get(&stream.name)?, self.time_ms)
+    }
+
+    /// Steps flagged over all streams.
+    pub(crate) fn anomalies(&self) -> u64 {
+        self.streams.iter().map(|stream| stream.anomalies).sum()
+    }
+
+    /// Readings of a stream before the first forecast is judged, as far as the streams so far tell.
+    pub(crate) fn readings_needed(&self) -> Option<u64> {
+        let needed = |stream: &Stream| {
+            let record = stream.record.as_ref().filter(|record| record.interval_ms > 0)?;
+            let ready_in = record.ready_in.unwrap_or(0);
+            Some(stream.taken + u64::from(ready_in) + u64::from(record.ahead[0].steps))
+        };
+        self.streams.iter().filter_map(needed).max()
     }
 }
 
@@ -216,8 +245,8 @@ pub(crate) enum Mark {
     /// Steps until it is in service, where known.
     Warming(Option<u32>),
     Fine,
-    /// A reading was out of line with what was expected, so many milliseconds ago.
-    Anomaly(i64),
+    /// One of the last readings was out of line with what was expected.
+    Anomaly,
     /// No reading for so many milliseconds.
     Silent(i64),
     /// A long gap just ended.
@@ -276,7 +305,7 @@ pub(crate) mod tests {
         assert_eq!((board.forecasts, board.ready(), board.model_version), (61, 2, 7));
         assert_eq!(board.letters["missing"], 1);
         let marks: Vec<_> = board.streams.iter().map(|stream| board.mark(stream)).collect();
-        assert_eq!(marks, [Mark::Fine, Mark::Anomaly(0), Mark::Waiting]);
+        assert_eq!(marks, [Mark::Fine, Mark::Anomaly, Mark::Waiting]);
         assert_eq!(board.leaders().len(), 2);
     }
 
@@ -290,15 +319,44 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn board_keeps_an_anomaly_on_show_for_a_while() {
+    fn board_shows_an_anomaly_for_three_readings_of_its_stream() {
         let mut board = board();
         let mut later = board.streams[1].record.clone().unwrap();
-        later.origin_ms += 3_600_000;
         later.anomaly = None;
+        let mut marks = Vec::new();
+        for _ in 0..3 {
+            later.origin_ms += 3_600_000;
+            board.take(Event::Forecast(Box::new(later.clone())));
+            marks.push(board.mark(&board.streams[1]));
+        }
+        assert_eq!(marks, [Mark::Anomaly, Mark::Anomaly, Mark::Fine]);
+        assert_eq!(board.odd_ms(&board.streams[1]), Some(3 * 3_600_000));
+        later.origin_ms += 24 * 3_600_000;
         board.take(Event::Forecast(Box::new(later)));
-        assert_eq!(board.mark(&board.streams[1]), Mark::Fine);
-        board.linger(21_600.0);
-        assert_eq!(board.mark(&board.streams[1]), Mark::Anomaly(3_600_000));
+        assert_eq!(board.odd_ms(&board.streams[1]), None, "a day later it is no news");
+        assert_eq!(board.anomalies(), 1);
+    }
+
+    #[test]
+    fn board_tells_what_the_plant_knows() {
+        let mut board = board();
+        assert_eq!(board.fault(&board.streams[1]), None, "a file knows nothing");
+        let names: Vec<String> = (0..12).map(|sensor| format!("s{sensor}")).collect();
+        let record = board.streams[0].record.clone().unwrap();
+        board = Board::new(&names, 1, 48);
+        board.truth = Some(Schedule {
+            from_ms: record.origin_ms,
+        });
+        board.take(Event::Forecast(Box::new(Record {
+            stream: "s0".to_owned(),
+            ..record
+        })));
+        let faults: Vec<_> = board
+            .streams
+            .iter()
+            .filter_map(|stream| board.fault(stream))
+            .collect();
+        assert_eq!(faults, [Fault::Drifting]);
     }
 
     #[test]

@@ -117,7 +117,9 @@ struct Feed {
     names: Vec<String>,
     what: String,
     /// What to watch for.
-    hint: Option<&'static str>,
+    hint: Option<String>,
+    /// The plant's own truth about its sensors.
+    truth: Option<plant::faults::Schedule>,
     interval_ms: i64,
     pace: Pace,
     plan: Plan,
@@ -134,8 +136,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut stage = Stage::start(&feed.plan)?;
     let progress = Progress::default();
     let (quit, feed_stop, stop) = (Stop::new(), Stop::new(), Stop::new());
+    let mut board = Board::new(&feed.names, feed.interval_ms, past_ms(feed.interval_ms));
+    board.truth = feed.truth;
     let show = Show {
-        board: Board::new(&feed.names, feed.interval_ms, past_ms(feed.interval_ms)),
+        board,
         what: feed.what,
         hint: feed.hint,
         seconds: args.seconds,
@@ -235,8 +239,8 @@ fn feed(args: &Args) -> anyhow::Result<Feed> {
                 .map(|name| name.to_string_lossy().into_owned())
                 .unwrap_or_default();
             let what = format!(
-                "{file}: {} stream(s), {} readings, one every {}",
-                table.names().len(),
+                "{file}: {}, {} readings, one every {}",
+                text::plural(table.names().len(), "stream"),
                 text::count(table.len() as u64),
                 clock::span(interval_ms)
             );
@@ -244,6 +248,7 @@ fn feed(args: &Args) -> anyhow::Result<Feed> {
                 names: table.names().to_vec(),
                 what,
                 hint: None,
+                truth: None,
                 interval_ms,
                 pace: Pace {
                     speed,
@@ -282,15 +287,18 @@ fn plant(args: &Args, plan: Plan) -> Feed {
         streams: args.streams as usize,
         start_ms,
         interval_ms: PLANT_INTERVAL_MS,
-        faults_from_ms: (live_from_ms + DAY_MS - 1).div_euclid(DAY_MS) * DAY_MS,
+        faults_from_ms: live_from_ms,
     });
     Feed {
         names: plant.names().to_vec(),
         what: format!(
-            "a simulated plant with {} sensors, one reading each every 5 min",
-            args.streams
+            "a simulated plant with {}, one reading each every 5 min",
+            text::plural(args.streams as usize, "sensor")
         ),
-        hint: Some(plant::faults::HINT),
+        hint: plant::faults::hint(args.streams as usize),
+        truth: Some(plant::faults::Schedule {
+            from_ms: live_from_ms,
+        }),
         interval_ms: PLANT_INTERVAL_MS,
         pace: Pace { speed, live_from_ms },
         plan: Plan {

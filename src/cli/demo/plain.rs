@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::board::{Board, Mark, Stream};
+use super::board::{Board, Stream};
 use super::status::Status;
 use super::{clock, text};
 
@@ -15,17 +15,21 @@ pub(crate) const LEGEND: &str = "in band: readings that fell inside the band (80
 pub(crate) const LEGEND_SHORT: &str =
     "in band: 80 % is right · skill: how much less error than \"nothing changes\"";
 
+/// What the names in "led by" are.
+pub(crate) const LED: &str = "led by: the method that counts most: last = nothing changes, level = as a day ago, day/week = as usual then, network = the recurrent network";
+/// The same for a small terminal.
+pub(crate) const LED_SHORT: &str =
+    "led by: last = no change, level = as a day ago, day/week = as usual, network";
+/// Characters of a state.
+const STATE: usize = 22;
+
 /// What this is, once, at the start.
 pub(crate) fn opening(status: &Status) -> String {
     let mut out = format!("tidecast demo: {}\n", status.what);
-    for line in status
-        .hint
-        .into_iter()
-        .chain(status.place.iter().map(String::as_str))
-    {
+    for line in status.hint.iter().chain(&status.place) {
         let _ = writeln!(out, "  {line}"); // a string takes everything
     }
-    let _ = writeln!(out, "  {LEGEND}");
+    let _ = writeln!(out, "  {LEGEND}\n  {LED}");
     out
 }
 
@@ -58,7 +62,7 @@ fn streams(board: &Board) -> String {
     let near = text::ahead(record.ahead[0].steps, record.interval_ms);
     let far = text::ahead(record.ahead[record.ahead.len() - 1].steps, record.interval_ms);
     let mut out = format!(
-        "  {:width$} {:>9} {near:>10} {:>28}  {:17} {:>7} {:>6}  state\n",
+        "  {:width$} {:>9} {near:>9} {:>24}  {:14} {:>7} {:>6}  state\n",
         "sensor",
         "now",
         format!("{far}, 80 % band"),
@@ -76,9 +80,9 @@ fn streams(board: &Board) -> String {
 }
 
 fn line(board: &Board, stream: &Stream, width: usize) -> String {
-    let mark = board.mark(stream);
+    let state = text::state(board, stream, STATE);
     let Some(record) = &stream.record else {
-        return format!("  {:width$} {}\n", stream.name, text::mark(mark));
+        return format!("  {:width$} {state}\n", stream.name);
     };
     let (near, far) = (&record.ahead[0], &record.ahead[record.ahead.len() - 1]);
     let band = format!(
@@ -87,14 +91,9 @@ fn line(board: &Board, stream: &Stream, width: usize) -> String {
         text::number(far.low),
         text::number(far.high)
     );
-    let leader = format!("{} {:.0} %", record.leader.0, record.leader.1 * 100.0);
-    let state = match mark {
-        Mark::Fine if stream.anomalies > 0 => format!("ok, {} odd so far", text::count(stream.anomalies)),
-        Mark::Fine => "ok".to_owned(),
-        _ => text::mark(mark),
-    };
+    let leader = text::leader(&record.leader);
     format!(
-        "  {:width$} {:>9} {:>10} {band:>28}  {leader:17} {:>7} {:>6}  {state}\n",
+        "  {:width$} {:>9} {:>9} {band:>24}  {leader:14} {:>7} {:>6}  {state}\n",
         stream.name,
         text::number(record.observed),
         text::number(near.mid),

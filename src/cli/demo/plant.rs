@@ -43,7 +43,7 @@ pub(crate) struct Options {
     pub start_ms: i64,
     /// Between two readings of a sensor.
     pub interval_ms: i64,
-    /// Midnight from which on sensors fail: the history before is clean.
+    /// Time from which on sensors fail: the history before is clean.
     pub faults_from_ms: i64,
 }
 

@@ -74,8 +74,8 @@ fn header(board: &Board, status: &Status, area: Rect) -> Vec<Line<'static>> {
     }
     status
         .hint
-        .into_iter()
-        .chain(status.place.iter().map(String::as_str))
+        .iter()
+        .chain(&status.place)
         .for_each(|text| say(text, DIM));
     say("", DIM);
     say(
@@ -113,8 +113,12 @@ struct Columns {
     merge: usize,
     leader: bool,
     far: u16,
+    state: u16,
 }
 
+/// Characters of a band without its median, and of a state, where there is little room.
+const BAND: u16 = 18;
+const STATE: u16 = 16;
 /// A sparkline of fewer cells shows nothing.
 const CELLS_MIN: u16 = 14;
 
@@ -123,16 +127,19 @@ impl Columns {
         let names = board.streams.iter().take(200);
         let longest = names.map(|stream| stream.name.chars().count()).max();
         let name = u16::try_from(longest.unwrap_or(0).clamp(8, 24)).expect("clamped");
-        // reading 8, band 18, in band 7, skill 6, state 12, and the spaces between
-        let mut spare = width.saturating_sub(name + 8 + 18 + 7 + 6 + 12 + 5);
+        // reading 8, in band 7, skill 6, and the spaces between six columns; the rest is band and state
+        let rest = width.saturating_sub(name + 8 + 7 + 6 + 5);
+        let band = if rest < BAND + STATE { BAND - 3 } else { BAND };
+        let mut spare = rest.saturating_sub(band + STATE);
         let mut take = |wanted: u16, left: u16| {
             let fits = spare >= wanted + left;
             spare -= if fits { wanted } else { 0 };
             fits
         };
-        let leader = take(18, CELLS_MIN);
+        let leader = take(18, 0);
         let next = take(11, CELLS_MIN);
-        let far = if take(9, CELLS_MIN + 6) { 27 } else { 18 };
+        let state = if take(6, CELLS_MIN + 6) { STATE + 6 } else { STATE };
+        let far = if take(9, CELLS_MIN + 6) { band + 9 } else { band };
         let cells = usize::from(if spare > CELLS_MIN { spare - 1 } else { 0 });
         let (merge, past, ahead) = Self::sparkline(cells, board);
         Self {
@@ -143,6 +150,7 @@ impl Columns {
             merge,
             leader,
             far,
+            state,
         }
     }
 
@@ -176,20 +184,36 @@ fn streams(frame: &mut Frame<'_>, area: Rect, board: &Board, scroll: usize) {
         titles.push(right(&text::ahead(near, interval_ms), 10));
     }
     widths.push(Constraint::Length(columns.far));
+    let far = text::ahead(far, interval_ms);
+    let titled = vec![
+        format!("{far}, 80 % band"),
+        format!("{far}, 80 %"),
+        "80 % band".to_owned(),
+    ];
     titles.push(right(
-        &format!("{}, 80 % band", text::ahead(far, interval_ms)),
+        &text::fitting(titled, columns.far.into()),
         columns.far.into(),
     ));
     if columns.past > 0 {
         widths.push(Constraint::Length(spark));
         let past_ms = board.cell_ms * (columns.past * columns.merge) as i64;
-        titles.push(format!("last {}, next", clock::span(past_ms)));
+        let past = clock::span(past_ms);
+        let titled = vec![
+            format!("last {past}, next"),
+            format!("last {past}"),
+            "past".to_owned(),
+        ];
+        titles.push(text::fitting(titled, spark.into()));
     }
     if columns.leader {
         widths.push(Constraint::Length(17));
         titles.push("led by".to_owned());
     }
-    widths.extend([Constraint::Length(7), Constraint::Length(6), Constraint::Min(12)]);
+    widths.extend([
+        Constraint::Length(7),
+        Constraint::Length(6),
+        Constraint::Min(columns.state),
+    ]);
     titles.extend([right("in band", 7), right("skill", 6), "state".to_owned()]);
     let rows: Vec<Row<'_>> = board
         .streams
@@ -209,13 +233,12 @@ fn right(text: &str, width: usize) -> String {
 }
 
 fn row<'a>(board: &Board, stream: &'a Stream, columns: &Columns) -> Row<'a> {
-    let mark = board.mark(stream);
     let Some(record) = &stream.record else {
         let blanks =
             4 + usize::from(columns.next) + usize::from(columns.leader) + usize::from(columns.past > 0);
         let mut cells = vec![Cell::from(stream.name.as_str())];
         cells.extend((0..blanks).map(|_| Cell::from("")));
-        cells.push(Cell::from(text::mark(mark)));
+        cells.push(Cell::from(text::state(board, stream, columns.state.into())));
         return Row::new(cells).style(DIM);
     };
     let (near, far) = (&record.ahead[0], &record.ahead[record.ahead.len() - 1]);
@@ -227,7 +250,7 @@ fn row<'a>(board: &Board, stream: &'a Stream, columns: &Columns) -> Row<'a> {
         cells.push(Cell::from(right(&text::number(near.mid), 10)).fg(NEXT));
     }
     let band = format!("{} … {}", text::number(far.low), text::number(far.high));
-    let band = if columns.far > 18 {
+    let band = if columns.far > BAND {
         format!("{} in {band}", text::number(far.mid))
     } else {
         band
@@ -245,38 +268,38 @@ fn row<'a>(board: &Board, stream: &'a Stream, columns: &Columns) -> Row<'a> {
         ])));
     }
     if columns.leader {
-        let (name, weight) = &record.leader;
-        let style = if name == "network" {
+        let style = if record.leader.0 == "network" {
             Style::new().fg(Color::Magenta)
         } else {
             Style::new()
         };
-        cells.push(Cell::from(format!("{name} {:.0} %", weight * 100.0)).style(style));
+        cells.push(Cell::from(text::leader(&record.leader)).style(style));
     }
     let coverage = stream.score.coverage();
     let skill = stream.score.skill();
     cells.push(Cell::from(right(&text::percent(coverage), 7)).style(coverage_style(coverage)));
     cells.push(Cell::from(right(&text::signed_percent(skill), 6)).style(skill_style(skill)));
-    cells.push(Cell::from(state(stream, mark)));
+    cells.push(Cell::from(state(board, stream, columns.state.into())));
     Row::new(cells)
 }
 
-fn state(stream: &Stream, mark: Mark) -> Line<'static> {
-    let style = match mark {
-        Mark::Anomaly(_) => Style::new()
+fn state(board: &Board, stream: &Stream, width: usize) -> Line<'static> {
+    let style = match board.mark(stream) {
+        Mark::Anomaly => Style::new()
             .fg(Color::White)
             .bg(Color::Red)
             .add_modifier(Modifier::BOLD),
         Mark::Silent(_) | Mark::Stale => Style::new().fg(Color::Yellow),
+        Mark::Fine => Style::new().fg(Color::Green),
         _ => DIM,
     };
-    match mark {
-        Mark::Fine if stream.anomalies > 0 => {
-            Line::styled(format!("ok ({} odd)", text::count(stream.anomalies)), DIM)
-        }
-        Mark::Fine => Line::styled("ok", Style::new().fg(Color::Green)),
-        _ => Line::styled(text::mark(mark), style),
-    }
+    let text = text::state(board, stream, width);
+    let (said, truth) = text.split_at(text.find(text::TRUTH).unwrap_or(text.len()));
+    Line::from(vec![
+        Span::styled(said.trim_end().to_owned(), style),
+        Span::raw(" ".repeat(said.len() - said.trim_end().len())),
+        Span::styled(truth.to_owned(), Style::new().fg(Color::Yellow)),
+    ])
 }
 
 /// Green where the band holds what it promises.

@@ -19,7 +19,7 @@ use crate::daemon::Stop;
 /// Between two pictures of the live view.
 const FRAME: Duration = Duration::from_millis(125);
 /// Between two blocks of the plain one.
-const BLOCK: Duration = Duration::from_secs(5);
+const BLOCK: Duration = Duration::from_secs(4);
 /// Between two looks at the metrics.
 const SCRAPE: Duration = Duration::from_secs(1);
 /// How long the end waits for outcomes that are underway.
@@ -33,7 +33,7 @@ pub(crate) struct Show<'a> {
     pub board: Board,
     pub what: String,
     /// What to watch for.
-    pub hint: Option<&'static str>,
+    pub hint: Option<String>,
     /// End after so long.
     pub seconds: Option<u64>,
     pub stage: &'a Stage,
@@ -120,7 +120,6 @@ impl Show<'_> {
             let frame_end = clock::now() + FRAME;
             self.take_until(events, frame_end.min(clock::now() + FRAME / 2));
             let status = self.status(looks);
-            self.board.linger(status.speed);
             looks.scroll = looks.scroll.min(self.board.streams.len().saturating_sub(1));
             terminal.draw(|frame| screen::draw(frame, &self.board, &status, looks.scroll))?;
             let left = frame_end.saturating_duration_since(clock::now());
@@ -143,7 +142,6 @@ impl Show<'_> {
             let slice = clock::now() + FRAME;
             self.take_until(events, slice.min(next));
             let status = self.status(looks);
-            self.board.linger(status.speed);
             if self.ending(looks) {
                 return Ok(());
             }
@@ -212,7 +210,7 @@ impl Show<'_> {
         let time_ms = progress.time_ms.load(Ordering::Acquire);
         Status {
             what: self.what.clone(),
-            hint: self.hint,
+            hint: self.hint.clone(),
             place: self.stage.place.clone(),
             elapsed,
             fed,

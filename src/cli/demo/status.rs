@@ -11,7 +11,7 @@ pub(crate) struct Status {
     /// What is fed, in a few words.
     pub what: String,
     /// What to watch for.
-    pub hint: Option<&'static str>,
+    pub hint: Option<String>,
     /// Where it runs and what that means, for the first lines.
     pub place: Vec<String>,
     /// Since the start.

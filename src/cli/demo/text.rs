@@ -99,11 +99,83 @@ pub(crate) fn mark(mark: Mark) -> String {
         Mark::Waiting => "waiting".to_owned(),
         Mark::Warming(None | Some(0)) => "warming up".to_owned(),
         Mark::Warming(Some(steps)) => format!("ready in {steps}"),
-        Mark::Fine => String::new(),
-        Mark::Anomaly(_) => "ANOMALY".to_owned(),
+        Mark::Fine => "ok".to_owned(),
+        Mark::Anomaly => "ANOMALY".to_owned(),
         Mark::Silent(ms) => format!("silent {}", clock::span(ms)),
         Mark::Stale => "after a gap".to_owned(),
     }
+}
+
+/// Before the plant's own word about a sensor.
+pub(crate) const TRUTH: char = '←';
+
+/// State of a stream, and behind an arrow what the plant knows, in at most `width` characters where that can be.
+pub(crate) fn state(board: &Board, stream: &Stream, width: usize) -> String {
+    let said = board.mark(stream);
+    let plain = mark(said);
+    let mut heads = Vec::new();
+    match said {
+        Mark::Fine => {
+            if let Some(ms) = board.odd_ms(stream) {
+                let ago = format!("odd {} ago", about(ms));
+                heads.push(format!("ok · {ago} ({}×)", count(stream.anomalies)));
+                heads.push(format!("ok · {ago}"));
+                heads.push(ago);
+            } else if stream.anomalies > 0 {
+                heads.push(format!("ok ({}× odd)", count(stream.anomalies)));
+            }
+            heads.push(plain);
+        }
+        Mark::Silent(ms) => heads.extend([format!("silent {}", about(ms)), about(ms)]),
+        _ => heads.push(plain),
+    }
+    let Some(fault) = board.fault(stream) else {
+        return fitting(heads, width);
+    };
+    let fault = fault.name();
+    let shortest = heads.last().map(|head| format!("{head}{TRUTH}{fault}"));
+    let mut all: Vec<_> = heads
+        .iter()
+        .map(|head| format!("{head} {TRUTH} {fault}"))
+        .collect();
+    all.extend(shortest);
+    fitting(all, width)
+}
+
+/// The first that fits, else the last.
+pub(crate) fn fitting(texts: Vec<String>, width: usize) -> String {
+    let mut last = String::new();
+    for text in texts {
+        if text.chars().count() <= width {
+            return text;
+        }
+        last = text;
+    }
+    last
+}
+
+/// A span in one unit: `45 min`, `5 h`, `2 days`.
+fn about(ms: i64) -> String {
+    let unit = match ms {
+        172_800_000.. => 86_400_000,
+        3_600_000.. => 3_600_000,
+        60_000.. => 60_000,
+        _ => 1,
+    };
+    clock::span(ms / unit * unit)
+}
+
+/// Expert of the largest weight; a dash where no expert is named.
+pub(crate) fn leader((name, weight): &(String, f64)) -> String {
+    if name.is_empty() {
+        return "-".to_owned();
+    }
+    format!("{name} {:.0} %", weight * 100.0)
+}
+
+/// `1 stream`, `2 streams`.
+pub(crate) fn plural(n: usize, what: &str) -> String {
+    format!("{} {what}{}", count(n as u64), if n == 1 { "" } else { "s" })
 }
 
 /// `in 5 min`, or `in 3 steps` where the interval is not known.
@@ -166,6 +238,45 @@ mod tests {
         assert_eq!((past.as_str(), next.as_str()), ("▁ █", "▅"));
         let (flat, _) = sparkline(&[Some(2.0), Some(2.0)], &[]);
         assert_eq!(flat, "▄▄");
+    }
+
+    #[test]
+    fn state_tells_flags_and_faults_within_its_width() {
+        use super::super::board::Event;
+        use super::super::plant::faults::{DROPS_OUT, Schedule};
+        let mut board = board();
+        assert_eq!(state(&board, &board.streams[1], 20), "ANOMALY");
+        let mut later = board.streams[1].record.clone().unwrap();
+        later.anomaly = None;
+        for _ in 0..3 {
+            later.origin_ms += 3_600_000;
+            board.take(Event::Forecast(Box::new(later.clone())));
+        }
+        let shown = |width| state(&board, &board.streams[1], width);
+        assert_eq!(
+            [21, 16, 11, 5].map(shown),
+            ["ok · odd 3 h ago (1×)", "ok · odd 3 h ago", "odd 3 h ago", "ok"]
+        );
+        let names: Vec<String> = (0..12).map(|sensor| format!("s{sensor}")).collect();
+        let mut plant = Board::new(&names, 300_000, 86_400_000);
+        plant.truth = Some(Schedule { from_ms: 0 });
+        for (stream, hours) in [("s5", 5), ("s0", 14)] {
+            let mut record = later.clone();
+            (record.stream, record.origin_ms) = (stream.to_owned(), hours * 3_600_000);
+            plant.take(Event::Forecast(Box::new(record)));
+        }
+        let silent = |width| state(&plant, &plant.streams[DROPS_OUT], width);
+        assert_eq!([30, 16].map(silent), ["silent 9 h ← silent", "9 h ← silent"]);
+    }
+
+    #[test]
+    fn plural_and_leader_read_well() {
+        assert_eq!(
+            [plural(1, "stream"), plural(2, "stream")],
+            ["1 stream", "2 streams"]
+        );
+        let led = |name: &str| leader(&(name.to_owned(), 0.4));
+        assert_eq!([led("day"), led("")], ["day 40 %", "-"]);
     }
 
     #[test]

@@ -77,12 +77,12 @@ fn plant_values_stay_physical_over_a_month() {
 
 #[test]
 fn plant_dropout_is_silent_then_null_then_back() {
-    let level = series(1, faults::DROPS_OUT, 3);
+    let level = series(1, faults::DROPS_OUT, 4);
     let at = |hour: usize| level[2 * DAY_STEPS + hour * 12 + 6];
     assert!(at(5).is_some_and(|value| value.is_some()));
     assert_eq!(at(10), None);
-    assert_eq!(at(14), Some(None));
-    assert!(at(15).is_some_and(|value| value.is_some()));
+    assert_eq!(at(30), Some(None));
+    assert!(at(31).is_some_and(|value| value.is_some()));
 }
 
 #[test]
@@ -111,6 +111,45 @@ fn plant_failing_sensor_sticks_then_talks_nonsense() {
     let spread =
         hour(17).iter().copied().fold(f64::MIN, f64::max) - hour(17).iter().copied().fold(f64::MAX, f64::min);
     assert!(spread > 10.0, "nonsense spreads over {spread}");
+}
+
+#[test]
+fn plant_schedule_says_what_the_readings_do() {
+    let schedule = faults::Schedule {
+        from_ms: START_MS + 2 * DAY_MS,
+    };
+    let level = series(1, faults::DROPS_OUT, 5);
+    for (step, read) in level.iter().enumerate() {
+        let fault = schedule.fault(faults::DROPS_OUT, START_MS + step as i64 * INTERVAL_MS);
+        let silent = !read.is_some_and(|value| value.is_some());
+        assert_eq!(fault == Some(faults::Fault::Silent), silent, "step {step}");
+    }
+    let at = |hour: i64| schedule.fault(faults::FAILS, schedule.from_ms + hour * HOUR_MS);
+    assert_eq!(
+        [0, 12, 36, 60].map(at),
+        [
+            None,
+            Some(faults::Fault::Stuck),
+            Some(faults::Fault::Nonsense),
+            None
+        ]
+    );
+    assert_eq!(at(-1), None);
+}
+
+#[test]
+fn plant_hint_names_only_sensors_that_this_run_has() {
+    assert_eq!(faults::hint(3), None);
+    let few = faults::hint(4).unwrap();
+    assert!(
+        few.contains("pump-2/vibration") && !few.contains("tank-2/level"),
+        "{few}"
+    );
+    assert!(faults::hint(12).unwrap().contains("compressor/temperature"));
+    let names = plant(1, SENSORS.len()).names().to_vec();
+    let named = [faults::DROPS_OUT, faults::DRIFTS, faults::FAILS].map(|sensor| &names[sensor]);
+    let all = faults::hint(12).unwrap();
+    assert!(named.into_iter().all(|name| all.contains(name.as_str())), "{all}");
 }
 
 #[test]
