@@ -1,7 +1,8 @@
 //! `tidecast check`: is a configuration valid, what does it cost, and does the cluster fit?
 
 use crate::cli::exit::Unfit;
-use crate::cli::output::line;
+use crate::cli::output::{counted, line};
+use crate::cli::surroundings::Tally;
 use crate::cli::{ConfigArgs, memory, surroundings};
 use crate::config::Config;
 
@@ -38,11 +39,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     if !args.connect {
         return Ok(());
     }
-    let errors = surroundings::look(&resolved.config)?;
+    let Tally { errors, warnings } = surroundings::look(&resolved.config)?;
     if errors > 0 {
         return Err(Unfit { errors }.into());
     }
-    line(&"The cluster and the store fit.")?;
+    if warnings > 0 {
+        line(&format_args!(
+            "The cluster and the store fit, with {}.",
+            counted(warnings, "warning")
+        ))?;
+    } else {
+        line(&"The cluster and the store fit.")?;
+    }
     Ok(())
 }
 

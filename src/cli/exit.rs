@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::cli::output::counted;
 use crate::{config, daemon};
 
 /// What a command was given cannot be used (`EX_DATAERR`).
@@ -13,7 +14,7 @@ const CONFIG: u8 = 78;
 
 /// The surroundings do not fit; the findings were printed.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the surroundings do not fit this configuration: {errors} errors above")]
+#[error("the cluster or the store does not fit this configuration: {}, above", counted(*errors, "error"))]
 pub(super) struct Unfit {
     pub(super) errors: usize,
 }
@@ -33,8 +34,8 @@ pub(super) fn code(done: anyhow::Result<()>) -> ExitCode {
     }
     if let Some(errors) = error.downcast_ref::<config::Errors>() {
         eprintln!(
-            "{errors}\ntidecast: the configuration cannot be used: {} of the above",
-            errors.0.len()
+            "{errors}\ntidecast: the configuration cannot be used: {}, above",
+            counted(errors.0.len(), "error")
         );
     } else {
         eprintln!("tidecast: {error:#}");

@@ -9,6 +9,7 @@ mod exit;
 mod memory;
 mod models;
 mod output;
+mod refusals;
 pub mod run;
 mod surroundings;
 

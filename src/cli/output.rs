@@ -12,3 +12,9 @@ pub(super) struct Closed(#[source] pub(super) io::Error);
 pub(super) fn line(text: &dyn fmt::Display) -> Result<(), Closed> {
     writeln!(io::stdout().lock(), "{text}").map_err(Closed)
 }
+
+/// `1 topic`, `2 topics`.
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::cli::output::line;
+use crate::cli::output::{counted, line};
+use crate::cli::refusals::Refusals;
 use crate::codec::{Decoded, Decoder, Message};
 use crate::config::{Config, Pipeline};
 use crate::kafka::admin::{self, Finding, Sample, Severity, Topic};
@@ -17,24 +18,50 @@ const SAMPLED: u32 = 2000;
 /// Ids that are named at most.
 const NAMED: usize = 5;
 
-/// Prints what is found; the number of errors.
-pub(super) fn look(config: &Config) -> anyhow::Result<usize> {
-    let mut errors = store(config)?;
-    for pipeline in &config.pipelines {
-        errors += cluster(config, pipeline)?;
-    }
-    Ok(errors)
+/// What was found, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) errors: usize,
+    pub(super) warnings: usize,
 }
 
-fn store(config: &Config) -> anyhow::Result<usize> {
+impl Tally {
+    /// Prints what keeps it from running.
+    fn error(&mut self, text: &dyn std::fmt::Display) -> anyhow::Result<()> {
+        self.errors += 1;
+        Ok(line(&format_args!("error: {text}"))?)
+    }
+
+    /// Prints a risk.
+    fn warning(&mut self, text: &dyn std::fmt::Display) -> anyhow::Result<()> {
+        self.warnings += 1;
+        Ok(line(&format_args!("warning: {text}"))?)
+    }
+
+    fn finding(&mut self, finding: &Finding) -> anyhow::Result<()> {
+        match finding.severity {
+            Severity::Note => Ok(line(&format_args!("note: {finding}"))?),
+            Severity::Warning => self.warning(finding),
+            Severity::Error => self.error(finding),
+        }
+    }
+}
+
+/// Prints what is found.
+pub(super) fn look(config: &Config) -> anyhow::Result<Tally> {
+    let mut tally = Tally::default();
+    store(config, &mut tally)?;
+    for pipeline in &config.pipelines {
+        cluster(config, pipeline, &mut tally)?;
+    }
+    Ok(tally)
+}
+
+fn store(config: &Config, tally: &mut Tally) -> anyhow::Result<()> {
     let store = match Store::open(&config.store) {
         Ok(store) => std::sync::Arc::new(store),
-        Err(error) => {
-            line(&format_args!("error: {:#}", anyhow::Error::from(error)))?;
-            return Ok(1);
-        }
+        Err(error) => return tally.error(&format_args!("{:#}", anyhow::Error::from(error))),
     };
-    let mut errors = 0;
     for pipeline in &config.pipelines {
         let name = &pipeline.worker.pipeline;
         let models = ModelStore::new(store.clone(), &config.kafka.group, name);
@@ -44,47 +71,44 @@ fn store(config: &Config) -> anyhow::Result<usize> {
                     .last()
                     .map_or_else(|| "none yet".to_owned(), |newest| newest.0.to_string());
                 line(&format_args!(
-                    "store: {} versions of `{name}`, newest {newest}",
-                    versions.len()
+                    "store: {} of `{name}`, newest {newest}",
+                    counted(versions.len(), "version")
                 ))?;
             }
-            Err(error) => {
-                errors += 1;
-                line(&format_args!("error: {:#}", anyhow::Error::from(error)))?;
-            }
+            Err(error) => tally.error(&format_args!("{:#}", anyhow::Error::from(error)))?,
         }
     }
-    Ok(errors)
+    Ok(())
 }
 
-fn cluster(config: &Config, pipeline: &Pipeline) -> anyhow::Result<usize> {
+fn cluster(config: &Config, pipeline: &Pipeline, tally: &mut Tally) -> anyhow::Result<()> {
     let name = &pipeline.worker.pipeline;
-    let report = admin::look(&config.kafka, &pipeline.worker, DEADLINE)?;
-    line(&format_args!("\nPipeline {name}: {} nodes", report.nodes))?;
-    report
-        .topics
-        .iter()
-        .try_for_each(|topic| line(&topic_line(topic)))?;
-    report
-        .findings
-        .iter()
-        .try_for_each(|finding| line(&finding_line(finding)))?;
-    let mut errors = report
-        .findings
-        .iter()
-        .filter(|finding| finding.severity == Severity::Error)
-        .count();
-    if errors == 0 {
-        errors += streams(config, pipeline)?;
+    let report = match admin::look(&config.kafka, &pipeline.worker, DEADLINE) {
+        Ok(report) => report,
+        Err(error) => return tally.error(&format_args!("{:#}", anyhow::Error::from(error))),
+    };
+    line(&format_args!(
+        "\nPipeline {name}: {}",
+        counted(report.nodes, "node")
+    ))?;
+    for topic in &report.topics {
+        line(&topic_line(topic))?;
     }
-    Ok(errors)
+    let before = tally.errors;
+    for finding in &report.findings {
+        tally.finding(finding)?;
+    }
+    if tally.errors == before {
+        streams(config, pipeline, tally)?;
+    }
+    Ok(())
 }
 
 fn topic_line(topic: &Topic) -> String {
     let retention = match topic.retention_ms {
         None => "retention unknown".to_owned(),
         Some(ms) if ms < 0 => "kept for ever".to_owned(),
-        Some(ms) => format!("kept {:.1} days", ms as f64 / 86_400_000.0),
+        Some(ms) => format!("kept {}", admin::span(ms)),
     };
     let Topic {
         name,
@@ -93,23 +117,19 @@ fn topic_line(topic: &Topic) -> String {
         replicas,
         ..
     } = topic;
-    format!("  {name} ({role}): {partitions} partitions, {replicas} replicas, {retention}")
+    format!(
+        "  {name} ({role}): {}, {}, {retention}",
+        counted(*partitions, "partition"),
+        counted(*replicas, "replica")
+    )
 }
 
-fn finding_line(finding: &Finding) -> String {
-    let severity = match finding.severity {
-        Severity::Note => "note",
-        Severity::Warning => "warning",
-        Severity::Error => "error",
-    };
-    format!("{severity}: {finding}")
-}
-
-/// Looks for streams that live in two partitions: each would be two streams with half the readings.
-fn streams(config: &Config, pipeline: &Pipeline) -> anyhow::Result<usize> {
+/// Looks for streams that live in two partitions: each would be two streams with half the readings. Says why records are
+/// refused.
+fn streams(config: &Config, pipeline: &Pipeline, tally: &mut Tally) -> anyhow::Result<()> {
     let mut decoder = Decoder::new(pipeline.worker.input.clone());
-    let mut errors = 0;
     for topic in &pipeline.worker.topics {
+        let mut refusals = Refusals::default();
         let found = admin::sample(
             &config.kafka,
             (&pipeline.worker.pipeline, topic),
@@ -122,43 +142,47 @@ fn streams(config: &Config, pipeline: &Pipeline) -> anyhow::Result<usize> {
                     timestamp_ms: record.timestamp_ms,
                     offset: Offset(record.offset),
                 };
-                decoder.decode(&message, &mut |decoded| {
-                    if let Decoded::Observation(seen) = decoded {
+                decoder.decode(&message, &mut |decoded| match decoded {
+                    Decoded::Observation(seen) => {
+                        refusals.good();
                         id(seen.stream);
                     }
+                    Decoded::Refused { reason, .. } => refusals.refused(reason, record.value),
                 });
             },
         );
         match found {
-            Ok(found) => errors += sampled(topic, &found)?,
-            Err(error) => line(&format_args!(
-                "warning: topic `{topic}` was not sampled: {:#}",
+            Ok(found) => sampled(topic, &found, &refusals, tally)?,
+            Err(error) => tally.warning(&format_args!(
+                "topic `{topic}` was not sampled: {:#}",
                 anyhow::Error::from(error)
             ))?,
         }
     }
-    Ok(errors)
+    Ok(())
 }
 
-fn sampled(topic: &str, found: &Sample) -> anyhow::Result<usize> {
+fn sampled(topic: &str, found: &Sample, refusals: &Refusals, tally: &mut Tally) -> anyhow::Result<()> {
     line(&format_args!(
-        "  {topic}: {} streams in the newest {} records",
-        found.streams, found.records
+        "  {topic}: {} in the newest {}",
+        counted(found.streams, "stream"),
+        counted(found.records, "record")
     ))?;
-    if found.records > 0 && found.streams == 0 {
-        line(&format_args!(
-            "warning: topic `{topic}`: no record could be read as this configuration says; check input.id, input.time and \
-             input.values"
-        ))?;
+    if refusals.most() {
+        tally.warning(&format_args!("topic `{topic}`: {refusals}"))?;
+    } else if refusals.some() {
+        line(&format_args!("note: topic `{topic}`: {refusals}"))?;
     }
     for (id, partitions) in found.split.iter().take(NAMED) {
-        line(&format_args!(
-            "error: stream `{id}` lives in partitions {partitions:?} of `{topic}`, each half would be forecast by itself: let \
+        tally.error(&format_args!(
+            "stream `{id}` lives in partitions {partitions:?} of `{topic}`, each half would be forecast by itself: let \
              producers key their records by stream"
         ))?;
     }
-    if found.split.len() > NAMED {
-        line(&format_args!("error: and {} more", found.split.len() - NAMED))?;
+    let more = found.split.len().saturating_sub(NAMED);
+    if more > 0 {
+        tally.errors += more;
+        line(&format_args!("error: and {} more", counted(more, "such stream")))?;
     }
-    Ok(found.split.len())
+    Ok(())
 }

@@ -13,15 +13,13 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+pub use crate::kafka::fit::span;
 pub use crate::kafka::sample::{Ids, Sample, Sampled, sample};
 
 use crate::kafka::lookup::Visitor;
 use crate::kafka::properties::hide;
-use crate::kafka::{Config, client};
+use crate::kafka::{Config, client, fit};
 use crate::worker;
-
-/// Forecasts kept for less than this are gone before a weekend's trouble is looked at.
-const RETENTION_SHORT: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// Trouble of an administrative call.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +114,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(severity: Severity, subject: impl Into<String>, text: impl Into<String>) -> Self {
+    pub(crate) fn new(severity: Severity, subject: impl Into<String>, text: impl Into<String>) -> Self {
         Self {
             severity,
             subject: subject.into(),
@@ -152,6 +150,7 @@ pub fn look(config: &Config, worker: &worker::Config, deadline: Duration) -> Res
         .create_with_context(Visitor)
         .map_err(Error::client)?;
     let mut report = Report::default();
+    let mut missing = Vec::new();
     let wanted = worker.topics.iter().map(|name| (name, Role::Input)).chain([
         (&worker.output_topic, Role::Output),
         (&worker.dead_letter_topic, Role::DeadLetter),
@@ -160,7 +159,7 @@ pub fn look(config: &Config, worker: &worker::Config, deadline: Duration) -> Res
         match consumer.fetch_metadata(Some(name), deadline) {
             Ok(metadata) => {
                 report.nodes = metadata.brokers().len();
-                see_topic(&metadata, (name, role), config, worker, &mut report);
+                see_topic(&metadata, (name, role), &mut report, &mut missing);
             }
             Err(error) => {
                 report.findings.push(unreachable(config, &error, deadline));
@@ -168,9 +167,13 @@ pub fn look(config: &Config, worker: &worker::Config, deadline: Duration) -> Res
             }
         }
     }
+    if !missing.is_empty() {
+        let there = names_there(&consumer, deadline);
+        fit::missing(&missing, &there, (config, worker), &mut report);
+    }
     see_settings(config, deadline, &mut report);
     see_group(config, worker, &consumer, deadline, &mut report);
-    compare(worker, &mut report);
+    fit::compare(worker, &mut report);
     Ok(report)
 }
 
@@ -183,12 +186,23 @@ fn unreachable(config: &Config, error: &KafkaError, deadline: Duration) -> Findi
     Finding::new(Severity::Error, config.brokers.join(","), text)
 }
 
+/// Names of the cluster's topics that this user may see, without the cluster's own; empty where there is no answer.
+fn names_there(consumer: &BaseConsumer<Visitor>, deadline: Duration) -> Vec<String> {
+    let metadata = consumer.fetch_metadata(None, deadline);
+    metadata.map_or_else(
+        |_| Vec::new(),
+        |metadata| {
+            let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
+            names.filter(|name| !name.starts_with("__")).collect()
+        },
+    )
+}
+
 fn see_topic(
     metadata: &rdkafka::metadata::Metadata,
     (name, role): (&str, Role),
-    config: &Config,
-    worker: &worker::Config,
     report: &mut Report,
+    missing: &mut Vec<(String, Role)>,
 ) {
     let found = metadata.topics().iter().find(|topic| topic.name() == name);
     let subject = format!("topic `{name}` ({role})");
@@ -224,28 +238,12 @@ fn see_topic(
             RDKafkaErrorCode::NoError
             | RDKafkaErrorCode::UnknownTopicOrPartition
             | RDKafkaErrorCode::UnknownTopic,
-        ) => {
-            let text = format!(
-                "it is not there; create it: {}",
-                create_command(name, config, worker, report.nodes)
-            );
-            report.findings.push(Finding::new(Severity::Error, subject, text));
-        }
+        ) => missing.push((name.to_owned(), role)),
         Some(other) => {
             let text = format!("the cluster answers `{other}`; ask its operator, then check again");
             report.findings.push(Finding::new(Severity::Error, subject, text));
         }
     }
-}
-
-/// The command that makes a topic.
-fn create_command(name: &str, config: &Config, worker: &worker::Config, nodes: usize) -> String {
-    let partitions = worker.workers.max(1) * 4; // room to add workers without moving streams
-    format!(
-        "kafka-topics.sh --bootstrap-server {} --create --topic {name} --partitions {partitions} --replication-factor {}",
-        config.brokers.join(","),
-        nodes.clamp(1, 3),
-    )
 }
 
 fn see_settings(config: &Config, deadline: Duration, report: &mut Report) {
@@ -309,74 +307,6 @@ fn see_group(
         report
             .findings
             .push(Finding::new(Severity::Error, format!("group `{group}`"), text));
-    }
-}
-
-/// What follows from the topics that are there.
-fn compare(worker: &worker::Config, report: &mut Report) {
-    let mut findings = Vec::new();
-    let inputs: Vec<_> = report
-        .topics
-        .iter()
-        .filter(|topic| topic.role == Role::Input)
-        .collect();
-    let input_partitions: usize = inputs.iter().map(|topic| topic.partitions).sum();
-    if inputs.len() == worker.topics.len() && input_partitions < worker.workers {
-        let text = format!(
-            "{} workers and only {input_partitions} partitions: {} workers would be idle; lower `workers` or add partitions \
-             before the first start (later it moves streams)",
-            worker.workers,
-            worker.workers - input_partitions,
-        );
-        findings.push(Finding::new(
-            Severity::Warning,
-            format!("pipeline `{}`", worker.pipeline),
-            text,
-        ));
-    }
-    for topic in &report.topics {
-        let subject = format!("topic `{}` ({})", topic.name, topic.role);
-        if topic.replicas == 1 && report.nodes > 1 {
-            let text =
-                "one replica: the loss of one node loses it; make it 3 with kafka-reassign-partitions.sh";
-            findings.push(Finding::new(Severity::Warning, subject.clone(), text));
-        }
-        if topic.role == Role::Input {
-            continue;
-        }
-        if topic
-            .cleanup
-            .as_deref()
-            .is_some_and(|policy| policy.contains("compact"))
-        {
-            let text = "it is compacted: only the newest record of a stream stays; set cleanup.policy=delete";
-            findings.push(Finding::new(Severity::Warning, subject.clone(), text));
-        }
-        let short = i64::try_from(RETENTION_SHORT.as_millis()).unwrap_or(i64::MAX);
-        if let Some(retention) = topic.retention_ms.filter(|ms| (0..short).contains(ms)) {
-            let text = format!(
-                "records are gone after {}; raise retention.ms if readers may be away longer",
-                hours(retention)
-            );
-            findings.push(Finding::new(Severity::Warning, subject.clone(), text));
-        }
-        if let Some(input) = inputs.iter().find(|input| input.partitions != topic.partitions) {
-            let text = format!(
-                "{} partitions where `{}` has {}: records go by key, not to the input's partition; equal counts keep both aligned",
-                topic.partitions, input.name, input.partitions
-            );
-            findings.push(Finding::new(Severity::Note, subject, text));
-        }
-    }
-    report.findings.append(&mut findings);
-}
-
-fn hours(ms: i64) -> String {
-    let hours = ms / 3_600_000;
-    if hours >= 48 {
-        format!("{} days", hours / 24)
-    } else {
-        format!("{hours} h")
     }
 }
 

@@ -11,6 +11,7 @@ pub mod config;
 pub mod embedded;
 mod errors;
 pub mod feed;
+mod fit;
 mod leaving;
 mod letter;
 mod log;
