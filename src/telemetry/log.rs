@@ -41,10 +41,7 @@ pub enum Error {
 /// # Errors
 /// See [`Error`].
 pub fn init(format: LogFormat, filter: &str) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(filter).map_err(|source| Error::Filter {
-        filter: filter.to_owned(),
-        source,
-    })?;
+    let filter = filter_of(filter)?;
     let output: Box<dyn Layer<Registry> + Send + Sync> = match resolve(format) {
         LogFormat::Journald => {
             let journal = journal::Journal::connect(journal::SOCKET).map_err(|source| Error::Journal {
@@ -63,6 +60,24 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), Error> {
         .with(output.with_filter(filter))
         .try_init()
         .map_err(Error::Twice)
+}
+
+/// The filter as configured, less one line that is no news: where an instance is in use, or a member was fenced, the
+/// client cannot close its consumer, and says so as an error after the reason has been told. Who names that client's own
+/// targets in the filter decides alone.
+fn filter_of(text: &str) -> Result<EnvFilter, Error> {
+    let filter = EnvFilter::try_new(text).map_err(|source| Error::Filter {
+        filter: text.to_owned(),
+        source,
+    })?;
+    if text
+        .split(',')
+        .any(|directive| directive.trim().starts_with("rdkafka"))
+    {
+        return Ok(filter);
+    }
+    let quiet = "rdkafka::consumer::base_consumer=off";
+    Ok(filter.add_directive(quiet.parse().expect("a target and a level")))
 }
 
 /// `Auto` made definite: the journal where stderr is connected to it, text on a terminal, JSON otherwise.
@@ -101,6 +116,15 @@ mod tests {
         assert!(!is_stream("8:1234", 9, 1234));
         assert!(!is_stream("", 0, 0));
         assert!(!is_stream("8", 8, 0));
+    }
+
+    #[test]
+    fn filter_leaves_out_what_the_client_says_while_it_closes_unless_it_is_named() {
+        let closing = "rdkafka::consumer::base_consumer=off";
+        let filter = |text| filter_of(text).unwrap().to_string();
+        assert!(filter("info").contains(closing) && filter("info").contains("info"));
+        assert!(filter("info,librdkafka=debug").contains(closing));
+        assert!(!filter("info, rdkafka=debug").contains(closing));
     }
 
     #[test]
