@@ -28,13 +28,15 @@ Examples:
   tidecast check --config plant.toml --set pipeline.plant.model.hidden=96
 
 It joins no group and changes nothing, except that --connect makes the store's folder where it is missing.
-Exit codes: 0 valid, 69 the cluster or the store does not fit or cannot be reached, 78 bad configuration.";
+Exit codes: 0 valid (warnings too), 1 its output cannot be written, 2 bad command line, 69 the cluster or the store does
+not fit or cannot be reached, 78 bad configuration.";
 
 /// # Errors
 /// [`Errors`](crate::config::Errors), [`Unfit`], or a closed output.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let resolved = args.config.load()?;
-    line(&resolved)?;
+    line(&verdict(&resolved.config, args.streams))?;
+    line(&format_args!("\n{resolved}"))?;
     costs(&resolved.config, args.streams)?;
     if !args.connect {
         return Ok(());
@@ -54,6 +56,26 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What results, in a line.
+pub(super) fn verdict(config: &Config, streams: usize) -> String {
+    let rows = |pipeline| memory::per_stream(pipeline).iter().map(|part| part.bytes).sum();
+    let largest: usize = config.pipelines.iter().map(rows).max().unwrap_or(0);
+    let whole = |pipeline| memory::sum("", &memory::of_pipeline(config, pipeline, streams)).bytes;
+    let all = config.pipelines.iter().map(whole).fold(0, usize::saturating_add);
+    let (most, each) = if config.pipelines.len() == 1 {
+        ("", "")
+    } else {
+        ("at most ", " each")
+    };
+    format!(
+        "The configuration is good: {}, {most}{} per stream, {} for {}{each}.",
+        counted(config.pipelines.len(), "pipeline"),
+        memory::human(largest),
+        memory::human(all),
+        counted(streams, "stream")
+    )
+}
+
 fn costs(config: &Config, streams: usize) -> anyhow::Result<()> {
     let mut process = Vec::new();
     for pipeline in &config.pipelines {
@@ -61,7 +83,8 @@ fn costs(config: &Config, streams: usize) -> anyhow::Result<()> {
         line(&format_args!("Pipeline {name}, bytes per stream:"))?;
         line(&memory::table(&memory::per_stream(pipeline), "a stream"))?;
         line(&format_args!(
-            "Pipeline {name}, memory with {streams} streams in this process:"
+            "Pipeline {name}, memory with {} in this process:",
+            counted(streams, "stream")
         ))?;
         let whole = memory::of_pipeline(config, pipeline, streams);
         line(&memory::table(&whole, "the pipeline"))?;
@@ -75,7 +98,10 @@ fn costs(config: &Config, streams: usize) -> anyhow::Result<()> {
         ))?;
     }
     if process.len() > 1 {
-        line(&format_args!("All pipelines, each with {streams} streams:"))?;
+        line(&format_args!(
+            "All pipelines, each with {}:",
+            counted(streams, "stream")
+        ))?;
         line(&memory::table(&process, "the process"))?;
     }
     Ok(())

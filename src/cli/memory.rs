@@ -148,7 +148,8 @@ fn grouped(number: usize) -> String {
     text
 }
 
-fn human(bytes: usize) -> String {
+/// `11.1 KB`.
+pub(super) fn human(bytes: usize) -> String {
     let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "KB")];
     let found = units.iter().find(|(unit, _)| bytes as f64 >= *unit);
     found.map_or_else(

@@ -1,7 +1,7 @@
 //! Command line: what a person types, and what the process answers with.
 //!
-//! Exit codes: 0 done · 1 fatal · 2 the command line cannot be read · 65 bad data · 69 the cluster does not fit · 76 another
-//! process uses this instance · 78 bad configuration.
+//! Exit codes: 0 done · 1 fatal · 2 the command line cannot be read · 65 bad data · 69 the cluster or the store does not fit ·
+//! 76 another process uses this instance · 78 bad configuration.
 
 mod check;
 pub mod demo;

@@ -37,7 +37,7 @@ enum Command {
         #[arg(value_name = "VERSION")]
         version: Option<u64>,
     },
-    /// Store a file as the newest version, in a lineage of its own; workers switch to it within their next turns
+    /// Store a file as the newest version, in a lineage of its own; workers switch to it within about 30 s
     Import {
         #[command(flatten)]
         common: Common,
@@ -74,7 +74,8 @@ Examples:
   tidecast models export --config plant.toml --version 12 plant-12.safetensors
   tidecast models import --config plant.toml trained-elsewhere.safetensors
 
-Exit codes: 0 done, 65 a file or version that cannot be used, 78 bad configuration.";
+Exit codes: 0 done, 1 the store cannot be used, 2 bad command line, 65 a file or version that cannot be used, 78 bad
+configuration.";
 
 /// # Errors
 /// [`BadData`], [`Errors`](crate::config::Errors), or the store's.
@@ -159,7 +160,7 @@ fn chosen<'c>(config: &'c Config, name: Option<&str>) -> anyhow::Result<&'c Pipe
 }
 
 fn list(shelf: &Shelf) -> anyhow::Result<()> {
-    line(&"VERSION  PARENT  LINEAGE           MADE      WEIGHTS  SERVES")?;
+    line(&"VERSION  PARENT  LINEAGE           ORIGIN    WEIGHTS  FITS CONFIG")?;
     for version in shelf.models.list()? {
         match shelf.models.load(version) {
             Ok(None) => {} // pruned in between
@@ -167,15 +168,15 @@ fn list(shelf: &Shelf) -> anyhow::Result<()> {
                 let parent = model
                     .parent
                     .map_or_else(|| "-".to_owned(), |parent| parent.0.to_string());
-                let serves = if model.fits(&shelf.needed).is_ok() {
+                let fits = if model.fits(&shelf.needed).is_ok() {
                     "yes"
                 } else {
                     "another shape"
                 };
                 let (number, lineage, weights) = (version.0, model.lineage, model.params.as_slice().len());
-                let made = &model.made;
+                let origin = &model.made;
                 line(&format_args!(
-                    "{number:>7}  {parent:>6}  {lineage:016x}  {made:<8}  {weights:>7}  {serves}"
+                    "{number:>7}  {parent:>6}  {lineage:016x}  {origin:<8}  {weights:>7}  {fits}"
                 ))?;
             }
             Err(error) => line(&format_args!("{:>7}  unreadable: {error}", version.0))?,
@@ -195,7 +196,7 @@ fn show(shelf: &Shelf, version: Option<u64>) -> anyhow::Result<()> {
             .map_or_else(|| "none".to_owned(), |parent| parent.0.to_string())
     ))?;
     line(&format_args!("lineage   {:016x}", model.lineage))?;
-    line(&format_args!("made      {}", model.made))?;
+    line(&format_args!("origin    {}", model.made))?;
     line(&format_args!(
         "cell      {} × {} units, {} layers",
         shape.cell.as_str(),
@@ -211,10 +212,10 @@ fn show(shelf: &Shelf, version: Option<u64>) -> anyhow::Result<()> {
         shape.horizons,
         shape.quantiles.len()
     ))?;
-    let serves = model.fits(&shelf.needed);
+    let fits = model.fits(&shelf.needed);
     line(&format_args!(
-        "serves    {}",
-        serves.map_or_else(|error| format!("not: {error}"), |()| "yes".to_owned())
+        "fits      {}",
+        fits.map_or_else(|error| format!("not: {error}"), |()| "yes".to_owned())
     ))?;
     line(&"\nTENSOR                       SHAPE            MEAN        RMS        MAX")?;
     let weights = model.params.as_slice();
@@ -261,7 +262,7 @@ fn import(shelf: &Shelf, file: &Path) -> anyhow::Result<()> {
         .map_err(|error| bad(error.to_string()))?;
     match shelf.models.put(&model)? {
         Put::Stored => line(&format_args!(
-            "stored as version {} of `{}`",
+            "stored as version {} of `{}`; workers switch to it within about 30 s",
             model.version.0, shelf.pipeline
         ))?,
         Put::Exists => anyhow::bail!(

@@ -189,6 +189,37 @@ fn models_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn check_says_in_a_line_what_results() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, mut config) = config_in(folder.path());
+    let row: usize = memory::per_stream(&config.pipelines[0])
+        .iter()
+        .map(|part| part.bytes)
+        .sum();
+    let said = super::check::verdict(&config, 100_000);
+    let begins = format!(
+        "The configuration is good: 1 pipeline, {} per stream, ",
+        memory::human(row)
+    );
+    assert!(
+        said.starts_with(&begins) && said.ends_with(" for 100000 streams."),
+        "{said}"
+    );
+    config.pipelines.push(config.pipelines[0].clone());
+    let said = super::check::verdict(&config, 1);
+    assert!(
+        said.contains("2 pipelines, at most ") && said.ends_with(" for 1 stream each."),
+        "{said}"
+    );
+}
+
+#[test]
+fn cli_counts_one_as_one() {
+    assert!(exit::Unfit { errors: 1 }.to_string().ends_with("1 error, above"));
+    assert!(exit::Unfit { errors: 2 }.to_string().ends_with("2 errors, above"));
+}
+
+#[test]
 fn memory_sums_what_it_lists() {
     let folder = tempfile::tempdir().unwrap();
     let (_, config) = config_in(folder.path());

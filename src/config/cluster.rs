@@ -232,7 +232,8 @@ fn resolve(name: &str, origin: &Origin, sources: &Sources) -> PathBuf {
             .unwrap_or_default(),
         (None, _) => PathBuf::new(),
     };
-    folder.join(name)
+    let path = folder.join(name);
+    std::path::absolute(&path).unwrap_or(path) // the full path is what a message can be acted on by
 }
 
 /// Without the line feed that editors put at its end.

@@ -9,7 +9,7 @@ use ::config::ValueKind;
 use crate::config::DEFAULTS;
 use crate::config::error::{Errors, Problem};
 use crate::config::process::Config;
-use crate::config::reader::{Reader, Section};
+use crate::config::reader::{Files, Reader, Section};
 use crate::config::resolved::Resolved;
 use crate::config::tree::{self, Layer, Origin, Table};
 use crate::config::{cluster, pipeline, services, topics};
@@ -81,10 +81,16 @@ fn whole(sources: &Sources, reader: &mut Reader) -> Table {
     let defaults =
         tree::parse(DEFAULTS, &|_| Origin::Default).expect("the embedded file is TOML, a test reads it");
     let mut layers = vec![host_name(&sources.host_name), defaults];
+    if sources.files.is_empty() {
+        reader.files = Files::NoneGiven;
+    }
     for path in &sources.files {
         match file(path) {
             Ok(layer) => layers.push(layer),
-            Err(problem) => reader.problems.push(problem),
+            Err(problem) => {
+                reader.files = Files::Unreadable;
+                reader.problems.push(problem);
+            }
         }
     }
     for (name, value) in &sources.environment {

@@ -9,7 +9,7 @@ use crate::config::cluster::Cluster;
 use crate::config::domain;
 use crate::config::forecast;
 use crate::config::process::Pipeline;
-use crate::config::reader::{Reader, Section};
+use crate::config::reader::{Files, Reader, Section};
 use crate::config::services::Training;
 use crate::training;
 use crate::worker;
@@ -33,8 +33,14 @@ pub(super) fn all(
     reader: &mut Reader,
 ) -> Option<Vec<Pipeline>> {
     if names.is_empty() {
-        let message = "there is none, nothing would be forecast: add a table [pipeline.NAME] with input.topics, \
-                       input.values, output.topic and dead_letter.topic";
+        let why = match reader.files {
+            Files::Unreadable => return None, // it may be there: the file is mended first
+            Files::NoneGiven => "no --config FILE was given: give one, and in it",
+            Files::Read => "nothing would be forecast: add",
+        };
+        let message = format!(
+            "there is none, {why} a table [pipeline.NAME] with input.topics, input.values, output.topic and dead_letter.topic"
+        );
         reader.problem("pipeline", message, None);
         return None;
     }

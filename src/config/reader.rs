@@ -7,12 +7,23 @@ use crate::config::keys;
 use crate::config::load::ClientRule;
 use crate::config::tree::{Entry, Node, Origin, Table, key_text};
 
+/// What became of the files that were given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Files {
+    #[default]
+    Read,
+    NoneGiven,
+    Unreadable,
+}
+
 /// Collects problems while keys are read.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     pub(super) problems: Vec<Problem>,
     /// Every key that was asked for, names of pipelines as `*`: what is served.
     pub(super) served: BTreeSet<String>,
+    /// Whether a file was given, and whether one of them could not be read: what is missing may stand there.
+    pub(super) files: Files,
     /// What the client library says to `kafka.client`; `None`: it is not asked.
     pub(super) client_rule: Option<ClientRule>,
 }

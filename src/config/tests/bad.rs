@@ -104,8 +104,27 @@ Log = \"a\"
 #[test]
 fn bad_without_a_pipeline_says_what_to_add() {
     let errors = Given::default().load().unwrap_err().to_string();
-    assert!(errors.starts_with("pipeline: there is none"), "{errors}");
+    assert!(
+        errors.starts_with("pipeline: there is none, no --config FILE was given"),
+        "{errors}"
+    );
+    assert!(errors.contains("a table [pipeline.NAME]"), "{errors}");
+    let empty = Given::default().file("a.toml", "");
+    let errors = empty.load().unwrap_err().to_string();
+    assert!(!errors.contains("--config"), "{errors}");
     assert!(errors.contains("add a table [pipeline.NAME]"), "{errors}");
+}
+
+#[test]
+fn bad_files_are_no_reason_to_miss_their_pipelines() {
+    let broken = Given::default().file("broken.toml", "[pipeline.plant\n");
+    let mut gone = Given::default();
+    gone.files.push("/nowhere/gone.toml".into());
+    for given in [broken, gone] {
+        let errors = given.load().unwrap_err().to_string();
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+        assert!(errors.contains(".toml"), "{errors}");
+    }
 }
 
 #[test]

@@ -35,6 +35,17 @@ fn secrets_are_read_from_the_environment() {
 }
 
 #[test]
+fn secrets_that_cannot_be_read_are_named_with_the_full_path() {
+    let given = good().set("kafka.client.sasl.password={ file = \"gone\" }");
+    let errors = given.load().unwrap_err().to_string();
+    let full = std::env::current_dir().unwrap().join("gone");
+    assert!(
+        errors.contains(&format!("the file `{}` cannot be read", full.display())),
+        "{errors}"
+    );
+}
+
+#[test]
 fn secrets_that_are_empty_are_refused() {
     let given = good().file("secret.toml", SECRET).file("password", "\n");
     let errors = given.load().unwrap_err().to_string();
