@@ -100,8 +100,10 @@ Examples:
   tidecast demo --set 'pipeline.plant.model={ cell = \"lstm\", hidden = 32, layers = 1 }'
 
 A CSV file is wide (`time,pump-1,pump-2,…`, one column per stream) or long (`stream,time,value`). The time column is
-called time, timestamp, date or datetime and holds 2026-11-24 10:00:00, RFC 3339, or seconds since 1970. A blank cell is a
-missing reading. Bad lines are named by line and column (exit code 65).";
+called time, timestamp, date or datetime. Commas separate; a blank cell is a missing reading. Bad lines are named by line
+and column (exit code 65). A time is one of (UTC where no zone is named; seconds may be left out, not in RFC 3339):
+  2026-11-24 10:00:00   2026-11-24T10:00:00   2026/11/24 10:00:00   24.11.2026 10:00:00   2026-11-24
+  2026-11-24T10:00:00+01:00 (RFC 3339)        seconds or milliseconds since 1970";
 
 fn positive(text: &str) -> Result<f64, String> {
     let speed: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::board::{Board, Stream};
+use super::plant::faults::TOLD;
 use super::status::Status;
 use super::{clock, text};
 
@@ -10,7 +11,7 @@ use super::{clock, text};
 const STREAMS_SHOWN: usize = 12;
 
 /// How to read the two scores.
-pub(crate) const LEGEND: &str = "in band: readings that fell inside the band (80 % is right) · skill: how much less error than \"nothing changes\"";
+pub(crate) const LEGEND: &str = "in band: readings that fell inside the band (80 % is right) · skill: how much less error than \"nothing changes\" · odd: flagged as an anomaly";
 /// The same for a small terminal.
 pub(crate) const LEGEND_SHORT: &str =
     "in band: 80 % is right · skill: how much less error than \"nothing changes\"";
@@ -26,7 +27,8 @@ const STATE: usize = 22;
 /// What this is, once, at the start.
 pub(crate) fn opening(status: &Status) -> String {
     let mut out = format!("tidecast demo: {}\n", status.what);
-    for line in status.hint.iter().chain(&status.place) {
+    let told = status.hint.iter().flat_map(|hint| [hint.as_str(), TOLD]);
+    for line in told.chain(status.place.iter().map(String::as_str)) {
         let _ = writeln!(out, "  {line}"); // a string takes everything
     }
     let _ = writeln!(out, "  {LEGEND}\n  {LED}");
@@ -62,7 +64,7 @@ fn streams(board: &Board) -> String {
     let near = text::ahead(record.ahead[0].steps, record.interval_ms);
     let far = text::ahead(record.ahead[record.ahead.len() - 1].steps, record.interval_ms);
     let mut out = format!(
-        "  {:width$} {:>9} {near:>9} {:>24}  {:14} {:>7} {:>6}  state\n",
+        "  {:width$} {:>9} {near:>9} {:>23}  {:17} {:>7} {:>6}  state\n",
         "sensor",
         "now",
         format!("{far}, 80 % band"),
@@ -93,7 +95,7 @@ fn line(board: &Board, stream: &Stream, width: usize) -> String {
     );
     let leader = text::leader(&record.leader);
     format!(
-        "  {:width$} {:>9} {:>9} {band:>24}  {leader:14} {:>7} {:>6}  {state}\n",
+        "  {:width$} {:>9} {:>9} {band:>23}  {leader:17} {:>7} {:>6}  {state}\n",
         stream.name,
         text::number(record.observed),
         text::number(near.mid),
@@ -111,11 +113,11 @@ pub(crate) fn closing(board: &Board, status: &Status) -> String {
         text::count(board.forecasts),
         text::letters(board),
     );
-    let _ = writeln!(
-        out,
-        "Model version {} at the end; {}.",
-        board.model_version, status.training
-    );
+    let training = status.training.as_deref().unwrap_or("nothing was trained");
+    let _ = match board.model_version {
+        0 | 1 => writeln!(out, "No trained version served; {training}."),
+        version => writeln!(out, "Model version {version} at the end; {training}."),
+    };
     if status.underway > 0 {
         let _ = writeln!(
             out,
@@ -139,7 +141,7 @@ pub(crate) fn closing(board: &Board, status: &Status) -> String {
     }
     let summary = board.summary();
     if summary.is_empty() {
-        out.push_str("No forecast has been scored: no stream was in service for long enough. Give it more --seconds.\n");
+        out.push_str(&unscored(board, status));
         return out;
     }
     out.push_str("\nForecasts against the readings that came later, over all streams while in service:\n");
@@ -174,6 +176,20 @@ pub(crate) fn closing(board: &Board, status: &Status) -> String {
     out
 }
 
+/// Why no forecast was judged, and the way out.
+fn unscored(board: &Board, status: &Status) -> String {
+    if !status.done {
+        return "No forecast has been scored: no stream was in service for long enough. Give it more --seconds.\n"
+            .to_owned();
+    }
+    let needed = board
+        .readings_needed()
+        .map_or("about 100".to_owned(), |needed| text::count(needed));
+    format!(
+        "No forecast has been scored: the file is too short: {needed} readings per stream are needed before the first forecast is judged.\n"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::board::tests::board;
@@ -184,7 +200,7 @@ mod tests {
     fn plain_block_has_a_line_per_stream() {
         let shown = block(&board(), &status());
         for part in [
-            "6 hours pass per second",
+            "6 h pass per second",
             "pump-1/flow",
             "network 62 %",
             "ANOMALY",
@@ -215,5 +231,27 @@ mod tests {
     fn plain_closing_without_a_scored_forecast_says_so() {
         let empty = Board::new(&["a".to_owned()], 1000, 48_000);
         assert!(closing(&empty, &status()).contains("No forecast has been scored"));
+    }
+
+    #[test]
+    fn plain_closing_of_a_short_file_says_how_long_it_must_be() {
+        let mut board = Board::new(&["s".to_owned()], 1000, 48_000);
+        let record = super::super::score::tests::record(0, 1.0, 1, [0.0, 1.0, 2.0]);
+        board.take(super::super::board::Event::Forecast(Box::new(
+            super::super::record::Record {
+                ready: false,
+                ready_in: Some(48),
+                model_version: 1,
+                ..record
+            },
+        )));
+        let status = Status {
+            done: true,
+            training: None,
+            ..status()
+        };
+        let shown = closing(&board, &status);
+        assert!(shown.contains("too short: 50 readings per stream"), "{shown}");
+        assert!(!shown.contains("--seconds") && !shown.contains("soon"), "{shown}");
     }
 }

@@ -7,6 +7,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row, Table};
 
 use super::board::{Board, Mark, PAST_CELLS, Stream};
+use super::plant::faults::TOLD;
 use super::status::Status;
 use super::{clock, plain, text};
 
@@ -38,23 +39,14 @@ fn header(board: &Board, status: &Status, area: Rect) -> Vec<Line<'static>> {
     let time = if board.time_ms == i64::MIN {
         String::new()
     } else {
-        clock::minute(board.time_ms)
+        format!(" {} ", clock::minute(board.time_ms))
     };
     let title = Style::new()
         .fg(Color::Black)
         .bg(NEXT)
         .add_modifier(Modifier::BOLD);
-    let mut lines = vec![
-        Line::from(vec![
-            Span::styled(" tidecast demo ", title),
-            Span::raw(format!("  {}", status.what)),
-        ]),
-        Line::from(vec![
-            Span::raw(" "),
-            Span::styled(time, HEAD),
-            Span::raw(format!("  {}", status.pace())),
-        ]),
-    ];
+    let mut lines = titled(Span::styled(" tidecast demo ", title), &status.what, area.width);
+    lines.extend(titled(Span::styled(time, HEAD), &status.pace(), area.width));
     let mut say = |text: &str, style: Style| {
         lines.extend(
             broken(text, area.width)
@@ -62,29 +54,47 @@ fn header(board: &Board, status: &Status, area: Rect) -> Vec<Line<'static>> {
                 .map(|line| Line::styled(line, style)),
         );
     };
-    let small = area.height < 30 || area.width < 100;
-    if small {
+    if area.height < 30 || area.width < 100 {
+        status.hint.iter().for_each(|_| say(TOLD, DIM));
         status
             .place
             .iter()
             .skip(status.place.len().saturating_sub(1))
             .for_each(|text| say(text, DIM));
         say(plain::LEGEND_SHORT, Style::new());
+        say(plain::LED_SHORT, Style::new());
         return lines;
     }
-    status
-        .hint
-        .iter()
-        .chain(&status.place)
+    let told = status.hint.iter().flat_map(|hint| [hint.as_str(), TOLD]);
+    told.chain(status.place.iter().map(String::as_str))
         .for_each(|text| say(text, DIM));
+    if area.height < 36 {
+        say(plain::LEGEND_SHORT, Style::new());
+        say(plain::LED_SHORT, Style::new());
+        say("", DIM);
+        return lines;
+    }
     say("", DIM);
     say(
         "Each row is one sensor: its reading now, the forecast with its 80 % band, and how right its forecasts were so far.",
         Style::new(),
     );
     say(plain::LEGEND, Style::new());
+    say(plain::LED, Style::new());
     say("", DIM);
     lines
+}
+
+/// A styled word and a text behind it, or below it where the line is too short for both.
+fn titled(word: Span<'static>, text: &str, width: u16) -> Vec<Line<'static>> {
+    if word.content.is_empty() {
+        return broken(text, width).into_iter().map(Line::raw).collect();
+    }
+    if word.content.chars().count() + text.chars().count() < usize::from(width) {
+        return vec![Line::from(vec![word, Span::raw(format!(" {text}"))])];
+    }
+    let below = broken(text, width).into_iter().map(Line::raw);
+    std::iter::once(Line::from(word)).chain(below).collect()
 }
 
 /// Breaks a sentence into lines of at most `width`, with a space before each.
@@ -396,6 +406,49 @@ mod tests {
         let row = shown.lines().find(|line| line.contains("pump-1/flow")).unwrap();
         assert!(row.contains('…') && row.contains('%'), "{shown}");
         assert!(shown.contains("in band") && shown.contains("skill"), "{shown}");
+    }
+
+    #[test]
+    fn screen_cuts_nothing_at_common_sizes() {
+        for (width, height) in [(130, 40), (100, 30), (80, 24)] {
+            let shown = shown(width, height);
+            for part in [
+                "in 12 h, 80 %",
+                "in band ",
+                " skill ",
+                "state",
+                "ANOMALY",
+                "last = no",
+            ] {
+                assert!(shown.contains(part), "{width}: no `{part}` in\n{shown}");
+            }
+            let column = shown
+                .lines()
+                .any(|line| line.contains("sensor ") && line.contains("led by"));
+            assert_eq!(column, width >= 100, "{shown}");
+        }
+    }
+
+    #[test]
+    fn screen_shows_twelve_sensors_at_common_sizes() {
+        let names: Vec<String> = (0..12)
+            .map(|sensor| format!("compressor/temperature{sensor}"))
+            .collect();
+        let status = Status {
+            hint: super::super::plant::faults::hint(12),
+            place: vec!["everything runs in this process".to_owned(), "x".repeat(70)],
+            ..status()
+        };
+        for (width, height) in [(130, 40), (100, 30), (80, 24)] {
+            let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+            let board = Board::new(&names, 300_000, 86_400_000);
+            terminal.draw(|frame| draw(frame, &board, &status, 0)).unwrap();
+            let shown = terminal.backend().to_string();
+            assert!(
+                shown.contains("temperature11") && !shown.contains("to scroll"),
+                "{shown}"
+            );
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ struct Looks {
     forecasts: Rate,
     speed: Rate,
     scraped: Option<Instant>,
-    training: String,
+    training: Option<String>,
     scroll: usize,
     live: bool,
     /// Since when nothing more is fed.
@@ -68,30 +68,28 @@ impl Show<'_> {
     /// # Errors
     /// stdout or the terminal is gone.
     pub(crate) fn run(&mut self, events: &Receiver<Vec<Event>>, live: bool) -> anyhow::Result<()> {
+        self.show(events, live).or_else(nobody_reads_on)
+    }
+
+    fn show(&mut self, events: &Receiver<Vec<Event>>, live: bool) -> anyhow::Result<()> {
         let mut looks = Looks {
             start: clock::now(),
             fed: Rate::default(),
             forecasts: Rate::default(),
             speed: Rate::default(),
             scraped: None,
-            training: training::says(""),
+            training: None,
             scroll: 0,
             live,
             ending: None,
         };
-        let result = if live {
+        if live {
             let mut terminal = ratatui::try_init()?;
             let shown = self.live(&mut terminal, &mut looks, events);
             ratatui::restore();
-            shown
+            shown?;
         } else {
-            self.plain(&mut looks, events)
-        };
-        if let Err(error) = result {
-            let closed = error
-                .downcast_ref::<io::Error>()
-                .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
-            return if closed { Ok(()) } else { Err(error) }; // `tidecast demo | head`: nobody reads on
+            self.plain(&mut looks, events)?;
         }
         while let Ok(batch) = events.try_recv() {
             batch.into_iter().for_each(|event| self.board.take(event));
@@ -202,7 +200,7 @@ impl Show<'_> {
         {
             looks.scraped = Some(now);
             if let Some(metrics) = training::scrape(self.stage.http) {
-                looks.training = training::says(&metrics);
+                looks.training = training::says(&metrics).or(looks.training.take());
             }
         }
         let progress = self.progress;
@@ -229,5 +227,25 @@ impl Show<'_> {
             training: looks.training.clone(),
             note: self.notes.last(),
         }
+    }
+}
+
+/// `tidecast demo | head`: a reader that has seen enough is no error.
+fn nobody_reads_on(error: anyhow::Error) -> anyhow::Result<()> {
+    let closed = error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+    if closed { Ok(()) } else { Err(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn show_takes_a_closed_pipe_for_an_end_and_nothing_else() {
+        let error = |kind: io::ErrorKind| anyhow::Error::from(io::Error::from(kind));
+        assert!(nobody_reads_on(error(io::ErrorKind::BrokenPipe)).is_ok());
+        assert!(nobody_reads_on(error(io::ErrorKind::StorageFull)).is_err());
     }
 }

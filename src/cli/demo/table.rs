@@ -242,6 +242,10 @@ fn layout(header: &StringRecord, bad: &mut BadTable) -> Option<Layout> {
         }
     }
     let Some(time) = find(&TIME_NAMES) else {
+        if header.iter().any(|name| name.contains(';')) {
+            bad.note(1, None, "is `;` the separator? tidecast reads commas");
+            return None;
+        }
         let found: Vec<_> = header.iter().take(8).collect();
         let reason = format!(
             "no column is called {}; found: {}",
@@ -324,7 +328,7 @@ impl Builder {
         let (Layout::Wide { time, .. } | Layout::Long { time, .. }) = *layout;
         let Some(time_ms) = clock::parse(&row[time]) else {
             let reason = format!(
-                "`{}` is no time; write 2026-11-24 10:00:00, RFC 3339, or seconds since 1970",
+                "`{}` is no time; write 2026-11-24 10:00:00, 24.11.2026 10:00:00, RFC 3339, or seconds since 1970",
                 &row[time]
             );
             bad.note(line, header.get(time), reason);

@@ -38,25 +38,21 @@ pub(crate) fn metric(text: &str, name: &str) -> Option<f64> {
     Some(values.sum())
 }
 
-/// In a few words, from the text of `/metrics`.
-pub(crate) fn says(metrics: &str) -> String {
-    let rows = metric(metrics, "tidecast_training_rows_total").unwrap_or(0.0);
-    if rows < 1.0 {
-        return "training starts soon".to_owned();
-    }
-    let whole = |name: &str| metric(metrics, name).unwrap_or(0.0).max(0.0);
+/// In a few words, from the text of `/metrics`; `None` before anything was trained.
+pub(crate) fn says(metrics: &str) -> Option<String> {
+    let rows = metric(metrics, "tidecast_training_rows_total").filter(|rows| *rows >= 1.0)?;
+    let refused = metric(metrics, "tidecast_training_refused_total").unwrap_or(0.0);
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "counters of one process"
     )]
-    let count = |name: &str| text::count(whole(name) as u64);
-    format!(
-        "trained on {} rows, updates: {}, refused: {}",
-        count("tidecast_training_rows_total"),
-        count("tidecast_training_versions_total"),
-        count("tidecast_training_refused_total"),
-    )
+    let count = |value: f64| text::count(value.max(0.0) as u64);
+    let mut said = format!("trained on {} rows", count(rows));
+    if refused >= 1.0 {
+        said += &format!(", {} refused", count(refused));
+    }
+    Some(said)
 }
 
 #[cfg(test)]
@@ -73,9 +69,14 @@ mod tests {
 
     #[test]
     fn says_what_was_trained() {
-        assert!(says("").contains("starts soon"));
+        assert_eq!(says(""), None);
         let text =
             "tidecast_training_rows_total{pipeline=\"plant\"} 12345\ntidecast_training_versions_total 3\n";
-        assert_eq!(says(text), "trained on 12,345 rows, updates: 3, refused: 0");
+        assert_eq!(says(text).as_deref(), Some("trained on 12,345 rows"));
+        let refused = format!("{text}tidecast_training_refused_total 2\n");
+        assert_eq!(
+            says(&refused).as_deref(),
+            Some("trained on 12,345 rows, 2 refused")
+        );
     }
 }

@@ -74,6 +74,9 @@ impl Schedule {
     }
 }
 
+/// What the arrow in the column "state" is.
+pub(crate) const TOLD: &str = "← names a fault while it lasts: the plant says so, the daemon is not told";
+
 /// What to watch for among the first `streams` sensors; `None` where all of them are sound.
 pub(crate) fn hint(streams: usize) -> Option<String> {
     let sick: Vec<_> = SICK
@@ -81,12 +84,7 @@ pub(crate) fn hint(streams: usize) -> Option<String> {
         .filter(|(sensor, _)| *sensor < streams)
         .map(|&(_, what)| what)
         .collect();
-    (!sick.is_empty()).then(|| {
-        format!(
-            "to watch: {}; ← marks a fault while it lasts: the plant says so, the daemon is not told",
-            sick.join(", ")
-        )
-    })
+    (!sick.is_empty()).then(|| format!("to watch: {}", sick.join(", ")))
 }
 
 /// What comes out of the sensor.

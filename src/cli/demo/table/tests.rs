@@ -51,6 +51,16 @@ fn table_reads_long_in_any_column_order_and_sorts_by_time() {
 }
 
 #[test]
+fn table_asks_whether_semicolons_separate() {
+    let bad = read("time;a;b\n2026-01-01 00:00:00;1,5;2\n").unwrap_err();
+    assert!(
+        bad.to_string()
+            .contains("is `;` the separator? tidecast reads commas"),
+        "{bad}"
+    );
+}
+
+#[test]
 fn table_names_a_lone_value_column_after_its_file() {
     let table = read("timestamp,value\n2013-12-02 21:15:00,73.9\n2013-12-02 21:20:00,74.1\n").unwrap();
     assert_eq!(table.names(), ["file-1"]);
