@@ -145,11 +145,11 @@ fn client(
         let message = format!(
             "is refused, librdkafka says: {reason}: correct it or remove it, CONFIGURATION.md of librdkafka lists all"
         );
-        reader.problem(
-            path(&property),
-            message,
-            table.get(&property).map(|entry| &entry.origin),
-        );
+        let (key, place) = match table.get(&property) {
+            Some(entry) => (path(&property), &entry.origin),
+            None => ("kafka.client".to_owned(), &entry.origin), // all together
+        };
+        reader.problem(key, message, Some(place));
     }
     (client.len() == table.len()).then_some(client)
 }
@@ -294,6 +294,10 @@ fn timeouts(
         milliseconds("session.timeout.ms"),
         milliseconds("max.poll.interval.ms"),
     ) && session_ms > poll_ms
+        && !reader
+            .problems
+            .iter()
+            .any(|problem| problem.key == "kafka.client")
     {
         let message = format!(
             "`{session_ms}` is more than max.poll.interval.ms ({poll_ms}), the client refuses that: set it below"

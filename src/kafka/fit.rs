@@ -23,11 +23,13 @@ pub(crate) fn missing(
         let command = create_command(name, config, worker, report);
         let text = if *role == Role::Input {
             format!(
-                "it is not there; is it spelled right? {}; if it is: {command}",
+                "it is not there; is it spelled right? {}; if it is, create it: {command}",
                 named(name, there, worker)
             )
-        } else {
+        } else if report.topics.iter().any(|topic| topic.role == Role::Input) {
             format!("it is not there; create it: {command}")
+        } else {
+            format!("it is not there; once the input is, create it with as many partitions: {command}")
         };
         let subject = format!("topic `{name}` ({role})");
         report.findings.push(Finding::new(Severity::Error, subject, text));

@@ -4,17 +4,23 @@
 use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, DefaultProducerContext};
+
+use crate::kafka::lookup::Visitor;
+use crate::kafka::{Config, client};
 
 /// What stands where librdkafka repeats a value.
 const HIDDEN: &str = "(value not shown)";
 /// A value that is shorter is found in any sentence by chance.
 const TELLING_BYTES: usize = 4;
 
-/// Properties that librdkafka refuses, by name, each with its reason; nothing is connected. Values are not in the reasons.
+/// Properties that librdkafka refuses, by name, each with its reason; without a name: all together. Nothing is connected.
+/// Values are not in the reasons.
 #[must_use]
 pub fn refused(client: &BTreeMap<String, String>) -> Vec<(String, String)> {
-    client
+    let each: Vec<(String, String)> = client
         .iter()
         .filter_map(|(property, value)| {
             let mut one = ClientConfig::new();
@@ -25,7 +31,58 @@ pub fn refused(client: &BTreeMap<String, String>) -> Vec<(String, String)> {
             };
             Some((property.clone(), reason))
         })
-        .collect()
+        .collect();
+    if each.is_empty() {
+        let together = refused_together(client).map(|reason| (String::new(), reason));
+        return together.into_iter().collect();
+    }
+    each
+}
+
+/// Why a worker's clients would not be made: a file that is not there, properties that do not go together. They have no
+/// brokers here.
+fn refused_together(client: &BTreeMap<String, String>) -> Option<String> {
+    let mechanisms = ["sasl.mechanism", "sasl.mechanisms"].map(|name| client.get(name).map(String::as_str));
+    if mechanisms.contains(&Some("OAUTHBEARER")) {
+        return None; // it asks for a token as soon as a client is made
+    }
+    let config = Config {
+        brokers: Vec::new(),
+        group: "check".to_owned(),
+        instance: "check".to_owned(),
+        client: client.clone(),
+    };
+    let mut producer = client::producer(&config, "check", 0);
+    let mut consumer = client::consumer(&config, "check", 0);
+    producer.remove("bootstrap.servers");
+    consumer.remove("bootstrap.servers");
+    let made = producer
+        .create_with_context::<_, BaseProducer>(DefaultProducerContext)
+        .map(drop)
+        .and_then(|()| {
+            consumer
+                .create_with_context::<_, BaseConsumer<Visitor>>(Visitor)
+                .map(drop)
+        });
+    let reason = match made.err()? {
+        KafkaError::ClientCreation(reason) => reason,
+        other => hide(other).to_string(),
+    };
+    Some(without_values(&reason, client))
+}
+
+/// A sentence about all properties, without their values, but for those that name files and ways.
+fn without_values(sentence: &str, client: &BTreeMap<String, String>) -> String {
+    let told = |property: &str| {
+        property.ends_with(".location")
+            || ["security.protocol", "sasl.mechanism", "sasl.mechanisms"].contains(&property)
+    };
+    client
+        .iter()
+        .filter(|(property, value)| value.len() >= TELLING_BYTES && !told(property))
+        .fold(sentence.trim().to_owned(), |sentence, (_, value)| {
+            sentence.replace(value.as_str(), HIDDEN)
+        })
 }
 
 /// An error of making a client, to be shown: its value is taken out.
@@ -133,6 +190,7 @@ mod tests {
         let right = [
             ("security.protocol", "SASL_SSL"),
             ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.username", "me"),
             ("sasl.password", "hunter2secret"),
             ("linger.ms", "20"),
             ("fetch.max.bytes", "1000000"),
@@ -140,6 +198,35 @@ mod tests {
             ("debug", "broker,topic"),
         ];
         assert_eq!(reasons(&right), []);
+    }
+
+    #[test]
+    fn properties_that_do_not_go_together_are_refused_without_a_name() {
+        let cases: [&[(&str, &str)]; 4] = [
+            &[("max.poll.interval.ms", "10000")],
+            &[("security.protocol", "SASL_SSL"), ("sasl.mechanism", "PLAIN")],
+            &[
+                ("security.protocol", "SSL"),
+                ("ssl.ca.location", "/nowhere/ca.pem"),
+            ],
+            &[
+                ("security.protocol", "SASL_SSL"),
+                ("sasl.mechanism", "SCRAMBLED"),
+                ("sasl.username", "me"),
+                ("sasl.password", "hunter2secret"),
+            ],
+        ];
+        for case in cases {
+            let found = reasons(case);
+            assert_eq!(found.len(), 1, "{case:?}");
+            assert!(found[0].0.is_empty() && !found[0].1.is_empty(), "{found:?}");
+            assert!(!found[0].1.contains("hunter2"), "{found:?}");
+        }
+        let client = BTreeMap::from([("ssl.key.password".to_owned(), "hunter2secret".to_owned())]);
+        assert_eq!(
+            without_values("bad hunter2secret", &client),
+            "bad (value not shown)"
+        );
     }
 
     #[test]

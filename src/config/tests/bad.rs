@@ -218,3 +218,14 @@ fn bad_properties_of_the_client_are_told_with_everything_else() {
     assert_eq!(errors.lines().count(), 4, "{errors}");
     assert!(!errors.contains("hunter2"), "{errors}");
 }
+
+#[test]
+fn bad_properties_that_do_not_go_together_are_told_once() {
+    let given = good()
+        .set("kafka.client.session.timeout.ms=30000")
+        .set("kafka.client.max.poll.interval.ms=20000");
+    let errors = given.load_with(crate::kafka::refused).unwrap_err().to_string();
+    assert!(errors.starts_with("kafka.client: is refused, "), "{errors}");
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    assert!(good().load_with(crate::kafka::refused).is_ok());
+}
