@@ -1,5 +1,6 @@
 //! The command line as an operator and a newcomer meet it.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::broker::{Broker, kcat, topics, unique};
@@ -64,21 +65,40 @@ fn cli_check_prints_the_memory_of_the_streams_asked_for() {
     }
 }
 
+#[test]
+fn cli_refused_property_exits_78_and_shows_no_value() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/plant.toml");
+    for command in ["run", "check"] {
+        let property = "kafka.client.sasl.passwrd=hunter2secret";
+        let output = tidecast(&[command, "--config", example, "--set", property]);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{command}: {said}");
+        assert!(said.contains("kafka.client.sasl.passwrd: is refused"), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+/// A configuration of topics that begin with `name`.
+fn configuration(broker: &Broker, name: &str, folder: &Path) -> PathBuf {
+    let file = folder.join("connect.toml");
+    let config = format!(
+        "[kafka]\nbrokers = [\"{}\"]\ngroup = \"{name}\"\n[store]\nurl = \"file://{}\"\n[pipeline.plant]\n\
+         input = {{ topics = [\"{name}.in\"], format = \"json\", id = \"id\", time = \"t\", values = [\"v\"] }}\n\
+         output = {{ topic = \"{name}.out\" }}\ndead_letter = {{ topic = \"{name}.dead\" }}\n",
+        broker.servers,
+        folder.join("store").display()
+    );
+    std::fs::write(&file, config).unwrap();
+    file
+}
+
 /// What `--connect` finds on a real cluster: nothing at first, everything once the topics are there.
 #[test]
 fn cli_check_connect_names_what_is_missing() {
     let broker = Broker::shared();
     let name = unique("connect");
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("connect.toml");
-    let config = format!(
-        "[kafka]\nbrokers = [\"{}\"]\ngroup = \"{name}\"\n[store]\nurl = \"file://{}\"\n[pipeline.plant]\n\
-         input = {{ topics = [\"{name}.in\"], format = \"json\", id = \"id\", time = \"t\", values = [\"v\"] }}\n\
-         output = {{ topic = \"{name}.out\" }}\ndead_letter = {{ topic = \"{name}.dead\" }}\n",
-        broker.servers,
-        dir.path().join("store").display()
-    );
-    std::fs::write(&file, config).unwrap();
+    let file = configuration(broker, &name, dir.path());
     let check = || tidecast(&["check", "--connect", "--config", file.to_str().unwrap()]);
     let missing = check();
     assert_eq!(
@@ -93,13 +113,16 @@ fn cli_check_connect_names_what_is_missing() {
         said.contains(&format!("{name}.in")) && said.contains(&format!("{name}.out")),
         "{said}"
     );
+    topics(broker, &[(&format!("{name}.in"), 3)]);
+    let said = text(&check().stdout);
+    assert_eq!(
+        said.matches("--partitions 3\n").count(),
+        2,
+        "what is made gets the input's partitions:\n{said}"
+    );
     topics(
         broker,
-        &[
-            (&format!("{name}.in"), 2),
-            (&format!("{name}.out"), 2),
-            (&format!("{name}.dead"), 2),
-        ],
+        &[(&format!("{name}.out"), 3), (&format!("{name}.dead"), 3)],
     );
     let found = check();
     assert!(
@@ -120,6 +143,23 @@ fn cli_check_connect_names_what_is_missing() {
     let torn = check();
     let said = text(&torn.stdout) + &text(&torn.stderr);
     assert!(said.contains("torn-pump"), "{said}");
+    let unread = tidecast(&[
+        "check",
+        "--connect",
+        "--config",
+        file.to_str().unwrap(),
+        "--set",
+        "pipeline.plant.input.id=pump",
+    ]);
+    let said = text(&unread.stdout);
+    assert!(unread.status.success(), "{said}{}", text(&unread.stderr));
+    for word in [
+        "2 of 2 observations refused: no_stream",
+        "fields seen: id, t, v",
+        "with 1 warning",
+    ] {
+        assert!(said.contains(word), "no `{word}` in:\n{said}");
+    }
 }
 
 #[test]
