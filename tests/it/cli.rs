@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
+
+use tidecast::kafka::{self, admin};
 
 use crate::broker::{Broker, kcat, topics, unique};
 
@@ -156,6 +159,43 @@ fn cli_check_connect_names_what_is_missing() {
     for word in [
         "2 of 2 observations refused: no_stream",
         "fields seen: id, t, v",
+        "with 1 warning",
+    ] {
+        assert!(said.contains(word), "no `{word}` in:\n{said}");
+    }
+}
+
+#[test]
+fn cli_check_connect_warns_of_an_input_that_forgets_too_soon() {
+    let broker = Broker::shared();
+    let name = unique("short");
+    let dir = tempfile::tempdir().unwrap();
+    let file = configuration(broker, &name, dir.path());
+    let cluster = kafka::Config {
+        brokers: vec![broker.servers.clone()],
+        group: "test".to_owned(),
+        instance: "test".to_owned(),
+        client: std::collections::BTreeMap::new(),
+    };
+    let (input, output, dead) = (
+        format!("{name}.in"),
+        format!("{name}.out"),
+        format!("{name}.dead"),
+    );
+    let wanted = |name, settings| admin::Wanted {
+        name,
+        partitions: 1,
+        settings,
+    };
+    let short: &[_] = &[("retention.ms", "3600000")];
+    let all = [wanted(&input, short), wanted(&output, &[]), wanted(&dead, &[])];
+    admin::create(&cluster, &all, Duration::from_secs(20)).unwrap();
+    let output = tidecast(&["check", "--connect", "--config", file.to_str().unwrap()]);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    for word in [
+        "1 partition, 1 replica, kept 1 h",
+        "keeps 1 h, but store.rebuild reads 7 d back",
         "with 1 warning",
     ] {
         assert!(said.contains(word), "no `{word}` in:\n{said}");
