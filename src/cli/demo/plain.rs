@@ -43,7 +43,7 @@ pub(crate) fn block(board: &Board, status: &Status) -> String {
         clock::minute(board.time_ms)
     };
     let mut out = format!("\n{time} ({})\n", status.pace());
-    for line in status.lines(board) {
+    for line in status.lines(board).iter().filter(|line| !line.is_empty()) {
         let _ = writeln!(out, "  {line}");
     }
     out.push_str(&streams(board));
@@ -184,7 +184,7 @@ fn unscored(board: &Board, status: &Status) -> String {
     }
     let needed = board
         .readings_needed()
-        .map_or("about 100".to_owned(), |needed| text::count(needed));
+        .map_or("about 100".to_owned(), text::count);
     format!(
         "No forecast has been scored: the file is too short: {needed} readings per stream are needed before the first forecast is judged.\n"
     )

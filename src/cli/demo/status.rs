@@ -76,7 +76,7 @@ impl Status {
         let leaders: Vec<_> = board
             .leaders()
             .iter()
-            .take(4)
+            .take(3)
             .map(|(name, count)| format!("{name} {count}"))
             .collect();
         let mut outcomes = Vec::new();
