@@ -59,8 +59,13 @@ pub(crate) fn read(servers: &str, topic: &str) -> Vec<Record> {
     records
 }
 
-/// How many records of a topic a careless reader sees, those of aborted transactions too.
-pub(crate) fn count_uncommitted(servers: &str, topic: &str) -> usize {
+/// How many records of a topic a reader sees: a careful one, or one that takes those of aborted transactions too.
+pub(crate) fn count(servers: &str, topic: &str, committed_only: bool) -> usize {
+    let isolation = if committed_only {
+        "read_committed"
+    } else {
+        "read_uncommitted"
+    };
     let output = Command::new("kcat")
         .args([
             "-b",
@@ -75,7 +80,7 @@ pub(crate) fn count_uncommitted(servers: &str, topic: &str) -> usize {
             "-f",
             "%o\\n",
         ])
-        .args(["-X", "isolation.level=read_uncommitted"])
+        .args(["-X", &format!("isolation.level={isolation}")])
         .output()
         .expect("kcat is installed by `make test`");
     output
