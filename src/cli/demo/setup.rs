@@ -125,7 +125,7 @@ impl Stage {
             set: plan.set.clone(),
             host_name: "demo".to_owned(),
         };
-        let config = config::load(&sources)?.config;
+        let config = config::load_with(&sources, crate::kafka::refused)?.config;
         let kafka = config.kafka.clone();
         if broker.is_none() {
             make_topics(&kafka, &topics)?;
