@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
@@ -186,13 +187,13 @@ pub(crate) fn now() -> Instant {
 }
 
 /// Partitions of a topic.
-pub(crate) fn partition_count<C: ConsumerContext>(
+pub(crate) fn partition_count<C: ClientContext>(
     config: &Config,
-    consumer: &BaseConsumer<C>,
+    client: &Client<C>,
     topic: &str,
 ) -> Result<i32, Error> {
     let doing = "asking for the partitions of a topic";
-    let metadata = consumer
+    let metadata = client
         .fetch_metadata(Some(topic), ASK_TIMEOUT)
         .map_err(|error| classify(config, doing, &error))?;
     let count = metadata

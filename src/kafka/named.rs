@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use rdkafka::TopicPartitionList;
+use rdkafka::consumer::Consumer as _;
 
 use crate::engine::ModelVersion;
 use crate::kafka::Config;
@@ -21,7 +22,7 @@ pub fn versions_named(config: &Config, worker: &worker::Config) -> Result<BTreeS
     let lookup = Lookup::glance(config, &worker.pipeline)?;
     let mut versions = BTreeSet::new();
     for topic in &worker.topics {
-        let count = lookup::partition_count(config, lookup.consumer(), topic)?;
+        let count = lookup::partition_count(config, lookup.consumer().client(), topic)?;
         let mut list = TopicPartitionList::new();
         for partition in 0..count {
             list.add_partition(topic, partition);

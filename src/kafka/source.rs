@@ -218,7 +218,7 @@ impl Source for KafkaSource {
 
     fn partitions(&mut self, topic: usize) -> Result<Vec<PartitionId>, Error> {
         self.leaving.stay("asking for the partitions of a topic")?;
-        let count = lookup::partition_count(&self.config, &self.consumer, &self.topics[topic])?;
+        let count = lookup::partition_count(&self.config, self.consumer.client(), &self.topics[topic])?;
         let id = |partition| PartitionId {
             topic,
             partition: Partition(partition),

@@ -27,7 +27,7 @@ pub fn resolve_start(config: &Config, worker: &worker::Config) -> Result<(), Err
     // would end it (the worker's new producer) comes after this.
     let glance = Lookup::glance(config, &worker.pipeline)?;
     for topic in &worker.topics {
-        let count = lookup::partition_count(config, glance.consumer(), topic)?;
+        let count = lookup::partition_count(config, glance.consumer().client(), topic)?;
         if has_offsets(config, &glance, topic, count)? {
             continue;
         }
@@ -107,7 +107,7 @@ fn commit(config: &Config, lookup: &Lookup, topic: &str, list: &TopicPartitionLi
     if !refused {
         return Err(classify(config, doing, &error));
     }
-    let count = lookup::partition_count(config, lookup.consumer(), topic)?;
+    let count = lookup::partition_count(config, lookup.consumer().client(), topic)?;
     if has_offsets(config, lookup, topic, count)? {
         return Ok(());
     }

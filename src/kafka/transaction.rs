@@ -13,12 +13,12 @@ use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientContext, Offset as KafkaOffset, TopicPartitionList};
 
-use crate::kafka::client::{self, ASK_TIMEOUT, COMMIT_TIMEOUT};
+use crate::kafka::client::{self, COMMIT_TIMEOUT};
 use crate::kafka::errors::{classify, transient};
 use crate::kafka::leaving::{Budget, Leaving};
 use crate::kafka::letter::Cut;
 use crate::kafka::rebalance::lock;
-use crate::kafka::{Config, log};
+use crate::kafka::{Config, log, lookup};
 use crate::series::observation::Partition;
 use crate::worker;
 use crate::worker::ports::{Commit, Destination, Error, Outgoing, PartitionId, Sink};
@@ -349,7 +349,7 @@ impl Sink for KafkaSink {
         let mut count = |topic: &String| {
             alive();
             self.leaving.stay("asking for the partitions of a topic")?;
-            partition_count(&self.config, &producer, topic)
+            lookup::partition_count(&self.config, producer.client(), topic)
         };
         let inputs = self.topics.iter().map(&mut count);
         let input_counts = inputs.collect::<Result<_, _>>()?;
@@ -426,30 +426,6 @@ impl KafkaSink {
             }
         }
     }
-}
-
-fn partition_count(
-    config: &Config,
-    producer: &ThreadedProducer<Deliveries>,
-    topic: &str,
-) -> Result<i32, Error> {
-    let doing = "asking for the partitions of a topic";
-    let metadata = producer
-        .client()
-        .fetch_metadata(Some(topic), ASK_TIMEOUT)
-        .map_err(|error| classify(config, doing, &error))?;
-    let count = metadata
-        .topics()
-        .iter()
-        .find(|found| found.name() == topic)
-        .map_or(0, |found| found.partitions().len());
-    if count == 0 {
-        return Err(transient(
-            doing,
-            format!("topic `{topic}` is not there; create it"),
-        ));
-    }
-    Ok(i32::try_from(count).expect("a topic has fewer than 2^31 partitions"))
 }
 
 #[cfg(test)]

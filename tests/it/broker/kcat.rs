@@ -25,22 +25,17 @@ impl Record {
     }
 }
 
-/// Everything of a topic that a `read_committed` reader sees now, by partition and offset.
-pub(crate) fn read(servers: &str, topic: &str) -> Vec<Record> {
+/// What kcat prints of a topic, from its beginning to its end as it is now; `shape` says how.
+fn consume(servers: &str, topic: &str, isolation: &str, shape: &[&str]) -> Vec<u8> {
     let output = Command::new("kcat")
+        .args(["-b", servers, "-C", "-t", topic, "-o", "beginning", "-e", "-q"])
         .args([
-            "-b",
-            servers,
-            "-C",
-            "-t",
-            topic,
-            "-o",
-            "beginning",
-            "-e",
-            "-q",
-            "-J",
+            "-X",
+            &format!("isolation.level={isolation}"),
+            "-X",
+            "check.crcs=true",
         ])
-        .args(["-X", "isolation.level=read_committed", "-X", "check.crcs=true"])
+        .args(shape)
         .output()
         .expect("kcat is installed by `make test`");
     assert!(
@@ -48,10 +43,18 @@ pub(crate) fn read(servers: &str, topic: &str) -> Vec<Record> {
         "kcat: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let mut records: Vec<Record> = output
-        .stdout
+    output.stdout
+}
+
+fn lines(output: &[u8]) -> impl Iterator<Item = &[u8]> {
+    output
         .split(|&byte| byte == b'\n')
         .filter(|line| !line.is_empty())
+}
+
+/// Everything of a topic that a `read_committed` reader sees now, by partition and offset.
+pub(crate) fn read(servers: &str, topic: &str) -> Vec<Record> {
+    let mut records: Vec<Record> = lines(&consume(servers, topic, "read_committed", &["-J"]))
         // Keys need not be text; kcat shows their bytes as they are.
         .map(|line| record(&serde_json::from_str(&String::from_utf8_lossy(line)).unwrap()))
         .collect();
@@ -66,50 +69,12 @@ pub(crate) fn count(servers: &str, topic: &str, committed_only: bool) -> usize {
     } else {
         "read_uncommitted"
     };
-    let output = Command::new("kcat")
-        .args([
-            "-b",
-            servers,
-            "-C",
-            "-t",
-            topic,
-            "-o",
-            "beginning",
-            "-e",
-            "-q",
-            "-f",
-            "%o\\n",
-        ])
-        .args(["-X", &format!("isolation.level={isolation}")])
-        .output()
-        .expect("kcat is installed by `make test`");
-    output
-        .stdout
-        .split(|&byte| byte == b'\n')
-        .filter(|line| !line.is_empty())
-        .count()
+    lines(&consume(servers, topic, isolation, &["-f", "%o\\n"])).count()
 }
 
 /// A topic of one partition, each record in the bytes of kcat's `format`.
 pub(crate) fn read_bytes(servers: &str, topic: &str, format: &str) -> Vec<u8> {
-    Command::new("kcat")
-        .args([
-            "-b",
-            servers,
-            "-C",
-            "-t",
-            topic,
-            "-o",
-            "beginning",
-            "-e",
-            "-q",
-            "-f",
-            format,
-        ])
-        .args(["-X", "isolation.level=read_committed"])
-        .output()
-        .expect("kcat is installed by `make test`")
-        .stdout
+    consume(servers, topic, "read_committed", &["-f", format])
 }
 
 fn record(json: &serde_json::Value) -> Record {
