@@ -63,6 +63,7 @@ pub mod config;
 pub mod daemon;
 pub mod engine;
 pub mod experts;
+pub mod faults;
 pub mod kafka;
 pub mod nn;
 pub mod series;

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 
 use crate::config::{self, Sources};
-use crate::{daemon, kafka, telemetry};
+use crate::{daemon, faults, kafka, telemetry};
 
 /// Runs until SIGTERM or SIGINT, and returns once everything is committed and closed.
 ///
@@ -12,6 +12,7 @@ use crate::{daemon, kafka, telemetry};
 pub fn run(sources: &Sources) -> anyhow::Result<()> {
     let config = config::load_with(sources, kafka::refused)?.config;
     telemetry::init(config.log_format, &config.log).context("the log cannot be set up")?;
+    faults::arm(|name| std::env::var(name).unwrap_or_default()).map_err(anyhow::Error::msg)?;
     let listener = daemon::bind(config.http)?;
     daemon::run_until_signal(config, listener)?;
     Ok(())

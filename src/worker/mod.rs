@@ -24,6 +24,7 @@ pub mod report;
 mod restore;
 mod run;
 mod slot;
+pub mod snapshots;
 pub mod switch_log;
 
 pub use config::Config;

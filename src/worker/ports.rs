@@ -7,9 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::snapshot::{Anchor, Block, Header};
 use crate::engine::{Model, ModelVersion, TapeChunk};
 use crate::series::observation::{NextOffset, Offset, Partition};
 use crate::worker::report::TurnReport;
+use crate::worker::snapshots::{Ended, Wanted};
 
 /// A partition of one of the pipeline's input topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -144,11 +146,17 @@ pub trait Source {
     /// Transient.
     fn offset_at(&mut self, partition: PartitionId, timestamp_ms: i64) -> Result<Option<NextOffset>, Error>;
 
-    /// Kafka timestamp of the last record before `next`; `None` where none is left.
+    /// The last record before `next`; `None` where none is left.
     ///
     /// # Errors
     /// Transient.
-    fn timestamp_before(&mut self, partition: PartitionId, next: NextOffset) -> Result<Option<i64>, Error>;
+    fn record_before(&mut self, partition: PartitionId, next: NextOffset) -> Result<Option<Anchor>, Error>;
+
+    /// The cluster's id: offsets mean nothing in another one.
+    ///
+    /// # Errors
+    /// Transient.
+    fn cluster(&mut self) -> Result<String, Error>;
 
     /// The log's end as last heard, without asking: for lag.
     fn end_heard(&self, partition: PartitionId) -> Option<NextOffset>;
@@ -240,6 +248,37 @@ pub trait Models {
     fn load(&mut self, version: ModelVersion) -> Result<Option<Arc<Model>>, Error>;
 }
 
+/// Snapshots at rest. Nothing here blocks: reading and writing happen elsewhere, and how they end is asked for.
+pub trait Snapshots {
+    /// Begins to look for the newest snapshot that `wanted` does not refuse; the answer is an [`Ended::Loaded`] with its
+    /// ticket.
+    ///
+    /// # Errors
+    /// Transient: nothing was begun.
+    fn load(&mut self, wanted: Wanted) -> Result<(), Error>;
+
+    /// Begins to write one; one at a time.
+    ///
+    /// # Errors
+    /// Transient: nothing was begun.
+    fn begin(&mut self, id: PartitionId, header: Header) -> Result<(), Error>;
+
+    /// Hands over a block of the one that is being written; its memory comes back by [`Snapshots::empty`].
+    fn write(&mut self, block: Block);
+
+    /// A block that is written, to be filled again.
+    fn empty(&mut self) -> Option<Block>;
+
+    /// Every block was handed over: the snapshot is to be made durable under its name. Answered by [`Ended::Written`].
+    fn finish(&mut self);
+
+    /// Gives up the one that is being written: it leaves nothing behind.
+    fn abandon(&mut self);
+
+    /// How something that was begun has ended, if anything has.
+    fn ended(&mut self) -> Option<Ended>;
+}
+
 /// The way to the trainer: bounded and one-way, with empties coming back.
 pub trait Tape {
     /// A full chunk. `Err` gives it back where the trainer does not keep up: its rows are dropped and counted.
@@ -309,6 +348,17 @@ pub enum Error {
         /// What was tried.
         doing: &'static str,
         /// What the other side said.
+        reason: String,
+        /// The partition to blame, where it is known.
+        partition: Option<PartitionId>,
+    },
+    /// Trying again gives the same: a step that panics, a record that the broker refuses for what it is. What an outage
+    /// can cause is never this, since it parks the partition to blame.
+    #[error("{doing}: {reason}")]
+    Refused {
+        /// What was tried.
+        doing: &'static str,
+        /// Why it was refused.
         reason: String,
         /// The partition to blame, where it is known.
         partition: Option<PartitionId>,

@@ -13,15 +13,16 @@ use source::{Functions, Paths, Source, is_test, of_text, sources};
 
 /// Which siblings a top-level module may name. Anything else is an upward or sideways arrow.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("faults", &[]),
     ("nn", &[]),
     ("series", &[]),
     ("experts", &["series", "nn"]),
-    ("engine", &["experts", "series", "nn"]),
+    ("engine", &["experts", "series", "nn", "faults"]),
     ("training", &["engine", "series", "nn"]),
     ("codec", &["engine", "series"]),
-    ("worker", &["engine", "codec", "series"]),
-    ("kafka", &["worker", "engine", "codec", "series"]),
-    ("store", &["worker", "engine", "codec", "series"]),
+    ("worker", &["engine", "codec", "series", "faults"]),
+    ("kafka", &["worker", "engine", "codec", "series", "faults"]),
+    ("store", &["worker", "engine", "codec", "series", "faults"]),
     (
         "config",
         &[
@@ -47,6 +48,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "faults",
             "daemon",
             "config",
             "kafka",
