@@ -10,10 +10,11 @@ use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientContext, Offset as KafkaOffset, TopicPartitionList};
 
+use crate::engine::snapshot::Anchor;
 use crate::kafka::client::{self, ASK_TIMEOUT};
 use crate::kafka::errors::{classify, transient};
 use crate::kafka::{Config, log};
-use crate::series::observation::{NextOffset, Partition};
+use crate::series::observation::{NextOffset, Offset, Partition};
 use crate::worker::ports::{Error, Log};
 
 /// How far before an offset the last record before it is looked for, in turn. A record that far off is missing only
@@ -108,21 +109,22 @@ impl Lookup {
         Ok(None)
     }
 
-    /// Kafka timestamp of the last record before `next`.
-    pub(crate) fn timestamp_before(
+    /// The last record before `next`, as far as one is left. What lies between the two was compacted away, or is a marker
+    /// of a transaction, or a record of one that was aborted.
+    pub(crate) fn record_before(
         &self,
         topic: &str,
         partition: Partition,
         next: NextOffset,
         log: Log,
-    ) -> Result<Option<i64>, Error> {
+    ) -> Result<Option<Anchor>, Error> {
         let limit = next.min(log.end);
         for back in LOOK_BACK {
             let from = NextOffset((limit.0 - back).max(log.start.0));
             if from >= limit {
                 return Ok(None);
             }
-            let found = self.last_timestamp(topic, partition, from, limit)?;
+            let found = self.last_record(topic, partition, from, limit)?;
             if found.is_some() || from == log.start {
                 return Ok(found);
             }
@@ -130,15 +132,15 @@ impl Lookup {
         Ok(None)
     }
 
-    /// Timestamp of the last record in `[from, to)`.
-    fn last_timestamp(
+    /// The last record in `[from, to)`.
+    fn last_record(
         &self,
         topic: &str,
         partition: Partition,
         from: NextOffset,
         to: NextOffset,
-    ) -> Result<Option<i64>, Error> {
-        let doing = "reading the time of a record";
+    ) -> Result<Option<Anchor>, Error> {
+        let doing = "reading the last record before an offset";
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition.0, KafkaOffset::Offset(from.0))
             .map_err(|error| classify(&self.config, doing, &error))?;
@@ -153,14 +155,18 @@ impl Lookup {
         found
     }
 
-    fn read_until(&self, to: NextOffset) -> Result<Option<i64>, Error> {
-        let doing = "reading the time of a record";
+    fn read_until(&self, to: NextOffset) -> Result<Option<Anchor>, Error> {
+        let doing = "reading the last record before an offset";
         let mut newest = None;
         let deadline = now() + ASK_TIMEOUT;
         while now() < deadline {
             match self.consumer.poll(Duration::from_millis(200)) {
                 Some(Ok(message)) if message.offset() < to.0 => {
-                    newest = message.timestamp().to_millis();
+                    newest = Some(Anchor {
+                        offset: Offset(message.offset()),
+                        // As a worker takes it.
+                        timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+                    });
                     if message.offset() + 1 == to.0 {
                         return Ok(newest);
                     }

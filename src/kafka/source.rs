@@ -8,6 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
+use crate::engine::snapshot::Anchor;
 use crate::kafka::client::{self, ASK_TIMEOUT};
 use crate::kafka::errors::{classify, transient};
 use crate::kafka::leaving::Leaving;
@@ -32,6 +33,8 @@ pub struct KafkaSource {
     consumer: BaseConsumer<Context>,
     /// Made when first needed: most restores never ask for a time.
     lookup: Option<Lookup>,
+    /// Its id, once asked: a client speaks with one cluster as long as it lives.
+    cluster: Option<String>,
     leaving: Leaving,
 }
 
@@ -80,6 +83,7 @@ impl KafkaSource {
             topics: worker.topics.clone(),
             consumer,
             lookup: None,
+            cluster: None,
             leaving,
         })
     }
@@ -267,11 +271,23 @@ impl Source for KafkaSource {
             .offset_at(&topic, partition.partition, timestamp_ms)
     }
 
-    fn timestamp_before(&mut self, partition: PartitionId, next: NextOffset) -> Result<Option<i64>, Error> {
+    fn record_before(&mut self, partition: PartitionId, next: NextOffset) -> Result<Option<Anchor>, Error> {
         let topic = self.topics[partition.topic].clone();
         let log = self.log(partition)?;
         self.lookup()?
-            .timestamp_before(&topic, partition.partition, next, log)
+            .record_before(&topic, partition.partition, next, log)
+    }
+
+    fn cluster(&mut self) -> Result<String, Error> {
+        let doing = "asking for the cluster's id";
+        if self.cluster.is_none() {
+            self.leaving.stay(doing)?;
+            self.cluster = self.consumer.client().fetch_cluster_id(ASK_TIMEOUT);
+        }
+        self.cluster
+            .clone()
+            .filter(|id| !id.is_empty())
+            .ok_or_else(|| transient(doing, "no broker has said it in time"))
     }
 
     fn end_heard(&self, partition: PartitionId) -> Option<NextOffset> {

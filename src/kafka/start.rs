@@ -83,11 +83,11 @@ fn warmup_base(
     if warmup.is_zero() {
         return Ok(log.end);
     }
-    let Some(newest) = lookup.timestamp_before(topic, partition, log.end, log)? else {
+    let Some(newest) = lookup.record_before(topic, partition, log.end, log)? else {
         return Ok(log.end);
     };
     let span_ms = i64::try_from(warmup.as_millis()).unwrap_or(i64::MAX);
-    let found = lookup.offset_at(topic, partition, newest.saturating_sub(span_ms))?;
+    let found = lookup.offset_at(topic, partition, newest.timestamp_ms.saturating_sub(span_ms))?;
     Ok(found.unwrap_or(log.end).clamp(log.start, log.end))
 }
 
