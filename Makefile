@@ -2,6 +2,7 @@
 #   make help            these lines
 #   make demo            build, then broker + simulated plant + daemon, forecasts live   (ARGS='--seconds 20')
 #   make test            every test, those against a real Apache Kafka too                (ARGS='cadence' runs the tests of that name)
+#   make soak            the simulation and the fault suite for as long as asked          (FOR=3600, seconds)
 #   make lint            format, clippy, documentation, tests/it/tidy.rs, the systemd unit
 #   make bench           benches of the parts
 #   make run             the daemon in the foreground                                     (CONFIG=my.toml)
@@ -21,7 +22,7 @@ define need
     { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends $(2) >/dev/null; }; }
 endef
 
-.PHONY: help demo test lint bench run kafka kafka-stop clean tools tools-broker
+.PHONY: help demo test soak lint bench run kafka kafka-stop clean tools tools-broker
 
 help:
 	@sed -n 's/^#  \{0,1\}//p' Makefile | sed -n '2,/^ *make clean/p'
@@ -31,13 +32,17 @@ demo: tools
 	target/release/tidecast demo $(ARGS)
 
 test: tools tools-broker
-	cargo test --release --locked -- $(ARGS)
+	cargo test --release --locked --features faults -- $(ARGS)
+
+soak: tools tools-broker
+	TIDECAST_SOAK_SECONDS=$(or $(FOR),3600) cargo test --release --locked --features faults -- --ignored --nocapture --test-threads 1 soak
 
 lint: tools
 	cargo fmt --check
 	cargo clippy --release --locked --all-targets -- -D warnings
+	cargo clippy --release --locked --all-targets --features faults -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --no-deps --document-private-items
-	cargo test --release --locked --test it -- tidy
+	cargo test --release --locked --features faults --test it -- tidy
 	$(call need,command -v systemd-analyze,systemd,systemd-analyze: verifies the unit)
 	@mkdir -p target/unit && sed 's#^ExecStart=[^ ]*#ExecStart=/bin/true#' systemd/tidecast.service >target/unit/tidecast.service
 	systemd-analyze verify target/unit/tidecast.service

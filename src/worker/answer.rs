@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::faults::{self, Mechanism, Point};
 use crate::worker::ports::{
-    Activity, Clock, Error, Event, Models, Observer, PartitionId, Sink, Source, Tape,
+    Activity, Clock, Error, Event, Models, Observer, PartitionId, Sink, Snapshots, Source, Tape,
 };
 use crate::worker::run::{Link, Worker, back_off};
 use crate::worker::slot::Slot;
@@ -13,11 +14,12 @@ use crate::worker::slot::Slot;
 /// commit is not asked without a pause.
 const CALM: Duration = Duration::from_secs(60);
 
-impl<S, K, M, T, C, O> Worker<S, K, M, T, C, O>
+impl<S, K, M, N, T, C, O> Worker<S, K, M, N, T, C, O>
 where
     S: Source,
     K: Sink<Membership = S::Membership>,
     M: Models,
+    N: Snapshots,
     T: Tape,
     C: Clock,
     O: Observer,
@@ -28,7 +30,10 @@ where
         match self.pending.clone() {
             None | Some(Event::Idle | Event::Record | Event::End(_)) => Ok(()),
             Some(Event::Assigned(ids)) => self.take_over(&ids),
-            Some(Event::Revoked(ids)) => self.hand_back(&ids),
+            Some(Event::Revoked(ids)) => {
+                faults::point(Point::Revoke);
+                self.hand_back(&ids)
+            }
             Some(Event::Lost(ids)) => {
                 self.begin_again(&Error::NotMember {
                     reason: "its partitions were given to others".to_owned(),
@@ -91,6 +96,10 @@ where
 
     fn forget(&mut self, ids: &[PartitionId]) {
         self.pending = None;
+        if faults::is_off(Mechanism::DropOnRevoke) {
+            return;
+        }
+        self.give_up(Some(ids));
         self.crew
             .change(|slots| slots.retain(|slot| !ids.contains(&slot.id)));
     }
@@ -112,7 +121,11 @@ where
         self.failures += 1;
         self.restarts += 1;
         self.link = Link::Down { due: now + pause };
-        self.crew.slots.iter_mut().for_each(|slot| slot.close(now));
+        if !faults::is_off(Mechanism::LossOnAbort) {
+            self.blame(error);
+            self.give_up(None);
+            self.crew.slots.iter_mut().for_each(|slot| slot.close(now));
+        }
         self.oldest = None;
         self.note(error);
         if let Err(error) = self.source.pause(&self.crew.ids()) {

@@ -1,11 +1,19 @@
 //! How a worker gets to where it can turn: a producer, and partitions with state.
 
+use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::worker::ports::{Activity, Clock, Committed, Error, Models, Observer, Sink, Source, Tape};
-use crate::worker::restore::{self, Verdict};
+use crate::engine::snapshot::{Content, Header};
+use crate::faults::{self, Point};
+use crate::series::observation::NextOffset;
+use crate::worker::ports::{
+    Activity, Clock, Committed, Error, Models, Observer, Sink, Snapshots, Source, Tape,
+};
+use crate::worker::restore::{self, Plan, Prospect, Verdict};
 use crate::worker::run::{Link, Worker, back_off};
 use crate::worker::slot::Phase;
+use crate::worker::snapshots::Wanted;
 
 /// Partitions restored between two turns at most: the others keep running.
 const RESTORES_PER_TURN: usize = 8;
@@ -13,11 +21,12 @@ const RESTORES_PER_TURN: usize = 8;
 /// member, 15 s.
 const RETRY_MAX: Duration = Duration::from_secs(4);
 
-impl<S, K, M, T, C, O> Worker<S, K, M, T, C, O>
+impl<S, K, M, N, T, C, O> Worker<S, K, M, N, T, C, O>
 where
     S: Source,
     K: Sink<Membership = S::Membership>,
     M: Models,
+    N: Snapshots,
     T: Tape,
     C: Clock,
     O: Observer,
@@ -50,8 +59,10 @@ where
             return Ok(());
         }
         let now = self.clock.now();
+        self.choose_suspect();
         let due: Vec<usize> = (0..self.crew.slots.len())
             .filter(|place| matches!(self.crew.slots[*place].phase, Phase::Waiting { due, .. } if due <= now))
+            .filter(|place| self.trial.admits(self.crew.slots[*place].id))
             .take(RESTORES_PER_TURN)
             .collect();
         if due.is_empty() {
@@ -76,23 +87,108 @@ where
     }
 
     fn restore(&mut self, place: usize, committed: &Committed) -> Result<(), Error> {
+        faults::point(Point::Restore);
         let slot = &mut self.crew.slots[place];
-        let id = slot.id;
-        let plan = match restore::plan(&mut self.source, &self.config, slot, committed)? {
-            Verdict::Go(plan) => plan,
+        match restore::survey(&mut self.source, &self.config, slot, committed)? {
+            Verdict::Search(prospect) => {
+                let at_most = prospect.next;
+                self.search(place, prospect, at_most)
+            }
+            Verdict::Go(plan) => self.open(place, *plan),
             Verdict::Park(sentence) => {
                 slot.phase = Phase::Parked(sentence);
-                return Ok(());
+                Ok(())
             }
             Verdict::Wait(sentence) => {
                 self.wait(place, sentence);
-                return Ok(());
+                Ok(())
             }
+        }
+    }
+
+    /// Asks for the newest snapshot of a partition at `at_most` or before.
+    fn search(&mut self, place: usize, prospect: Box<Prospect>, at_most: NextOffset) -> Result<(), Error> {
+        let cluster = match &self.cluster {
+            Some(cluster) => cluster.clone(),
+            None => self.cluster.insert(self.source.cluster()?).clone(),
         };
+        self.ticket += 1;
+        let slot = &mut self.crew.slots[place];
+        self.snapshots.load(Wanted {
+            ticket: self.ticket,
+            id: slot.id,
+            topic: self.config.topics[slot.id.topic].clone(),
+            at_most,
+            cluster,
+            fingerprint: self.fingerprint,
+            log: prospect.known.clone(),
+            form: Arc::clone(&self.form),
+        })?;
+        slot.phase = Phase::Loading {
+            ticket: self.ticket,
+            prospect,
+        };
+        Ok(())
+    }
+
+    /// The answer to a search. One that was asked for before the partition was taken away, or began again, is dropped.
+    pub(super) fn loaded(&mut self, ticket: u64, found: Result<Option<Box<(Header, Content)>>, Error>) {
+        let searched =
+            |phase: &Phase| matches!(phase, Phase::Loading { ticket: asked, .. } if *asked == ticket);
+        let Some(place) = self.crew.slots.iter().position(|slot| searched(&slot.phase)) else {
+            return;
+        };
+        let now = self.clock.now();
+        let waiting = Phase::Waiting {
+            due: now,
+            attempts: 0,
+            sentence: None,
+        };
+        let Phase::Loading { prospect, .. } = mem::replace(&mut self.crew.slots[place].phase, waiting) else {
+            unreachable!("it was just looked at");
+        };
+        self.observer.activity(Activity::Restoring);
+        let opened = match found {
+            Ok(Some(found)) => self.open_snapshot(place, prospect, *found),
+            Ok(None) => restore::from_base(
+                &mut self.source,
+                &self.config,
+                self.crew.slots[place].id,
+                *prospect,
+            )
+            .and_then(|plan| self.open(place, plan)),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = opened {
+            self.wait(place, error.to_string());
+        }
+    }
+
+    fn open_snapshot(
+        &mut self,
+        place: usize,
+        prospect: Box<Prospect>,
+        (header, content): (Header, Content),
+    ) -> Result<(), Error> {
+        let id = self.crew.slots[place].id;
+        let other = restore::other_log(&mut self.source, id, prospect.ends.start, &header)?;
+        if let Some(reason) = other {
+            let topic = &self.config.topics[id.topic];
+            self.snapshots_refused.push(format!(
+                "snapshot of topic `{topic}` partition {} at {}: {reason}",
+                id.partition, header.next
+            ));
+            return self.search(place, prospect, NextOffset(header.next.0 - 1));
+        }
+        self.open(place, restore::from_snapshot(*prospect, &header, content))
+    }
+
+    fn open(&mut self, place: usize, plan: Plan) -> Result<(), Error> {
         let from = plan.from;
         let now = self.clock.now();
+        let id = self.crew.slots[place].id;
         let about = (&self.config, id);
-        let (opened, missing) = restore::open(&self.crew.engine, &mut self.models, about, *plan, now)?;
+        let (opened, missing) = restore::open(&self.crew.engine, &mut self.models, about, plan, now)?;
         self.source.start(id, from)?;
         self.models_missing += missing;
         let slot = &mut self.crew.slots[place];

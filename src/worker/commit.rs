@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use crate::worker::ports::{Activity, Clock, Commit, Error, Models, Observer, Sink, Source, Tape};
+use crate::worker::ports::{Activity, Clock, Commit, Error, Models, Observer, Sink, Snapshots, Source, Tape};
 use crate::worker::report::CommitReport;
 use crate::worker::run::{Link, Worker};
 use crate::worker::slot::{Open, Slot};
 
-impl<S, K, M, T, C, O> Worker<S, K, M, T, C, O>
+impl<S, K, M, N, T, C, O> Worker<S, K, M, N, T, C, O>
 where
     S: Source,
     K: Sink<Membership = S::Membership>,
     M: Models,
+    N: Snapshots,
     T: Tape,
     C: Clock,
     O: Observer,
@@ -59,8 +60,10 @@ where
             if let Some(open) = slot.open_mut() {
                 open.committed = open.position;
                 slot.remembered = slot.open().map(|open| open.committed);
+                slot.failures.1 = 0;
             }
         }
+        self.trial.passed();
         self.commit = Some(CommitReport {
             latency: now.saturating_sub(began),
             oldest: self

@@ -44,6 +44,12 @@ pub struct Config {
     pub turn_records_max: usize,
     /// Lag in records of a partition beyond which training pauses.
     pub lag_pause_training: i64,
+    /// Lag in records of a partition beyond which horizons are left out of its forecasts, until it is half of that.
+    pub lag_thin: i64,
+    /// Least time between two snapshots of a partition.
+    pub snapshot_interval: Duration,
+    /// Stretches that time so that no more than this is written on average.
+    pub snapshot_bytes_per_s: u64,
     /// Decoder.
     pub input: codec::Config,
     /// Engine.

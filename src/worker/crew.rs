@@ -4,6 +4,8 @@ use std::mem;
 
 use crate::codec::{Decoded, Decoder, Message};
 use crate::engine::Engine;
+use crate::engine::snapshot::Anchor;
+use crate::faults::{self, Mechanism};
 use crate::series::observation::Offset;
 use crate::worker::Config;
 use crate::worker::ports::{Error, PartitionId, Record, Sink};
@@ -31,6 +33,8 @@ pub(crate) struct Crew<K> {
     /// Observations taken since everything in hand was settled, refused ones among them.
     observations: usize,
     observations_max: usize,
+    /// Whose record is being decoded, stepped or published: to blame where that panics.
+    pub(crate) busy: Option<PartitionId>,
 }
 
 impl<K: Sink> Crew<K> {
@@ -49,6 +53,7 @@ impl<K: Sink> Crew<K> {
             observations: 0,
             // What a record without an array holds is one: a turn of arrays does no more work than one of plain records.
             observations_max: config.turn_records_max,
+            busy: None,
         }
     }
 
@@ -104,7 +109,9 @@ impl<K: Sink> Crew<K> {
             Cut::None => {}
             Cut::Before => self.cut(place, record.offset)?,
         }
+        self.busy = Some(record.partition);
         self.admit(place, record);
+        self.busy = None;
         Ok(())
     }
 
@@ -131,6 +138,7 @@ impl<K: Sink> Crew<K> {
         let voice = open.voice(record.offset);
         let kept_before = open.batch.bytes();
         let observations_before = open.batch.observations();
+        let admitted_before = open.batch.admitted;
         if *drops && voice == Voice::Speaking {
             open.batch.keep(record);
         }
@@ -152,7 +160,13 @@ impl<K: Sink> Crew<K> {
             } => open.batch.refuse(record, source, reason, message),
         });
         open.batch.records += 1;
-        open.position = record.offset.next();
+        if open.batch.admitted > admitted_before || !faults::is_off(Mechanism::DeadLetterOffset) {
+            open.position = record.offset.next();
+        }
+        open.anchor = Some(Anchor {
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+        });
         self.kept += open.batch.bytes() - kept_before;
         let observations = open.batch.observations() - observations_before;
         self.observations += observations;
@@ -182,6 +196,7 @@ impl<K: Sink> Crew<K> {
         if open.batch.is_empty() {
             return Ok(());
         }
+        self.busy = Some(id);
         let voice = open.batch_voice();
         let mut batch = mem::take(&mut open.batch);
         // Warm-up history is new to the trainer; what is replayed was on the tape before.
@@ -194,6 +209,7 @@ impl<K: Sink> Crew<K> {
         };
         batch.clear();
         open.batch = batch;
+        self.busy = None;
         published
     }
 

@@ -14,10 +14,13 @@
 
 mod answer;
 mod batch;
+mod blame;
 mod bring_up;
+mod capture;
 mod commit;
 pub mod config;
 mod crew;
+mod degrade;
 pub mod ports;
 mod publisher;
 pub mod report;

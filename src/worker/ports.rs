@@ -266,8 +266,8 @@ pub trait Snapshots {
     /// Hands over a block of the one that is being written; its memory comes back by [`Snapshots::empty`].
     fn write(&mut self, block: Block);
 
-    /// A block that is written, to be filled again.
-    fn empty(&mut self) -> Option<Block>;
+    /// A block that is written, to be filled again; waits for one at most `wait`.
+    fn empty(&mut self, wait: Duration) -> Option<Block>;
 
     /// Every block was handed over: the snapshot is to be made durable under its name. Answered by [`Ended::Written`].
     fn finish(&mut self);

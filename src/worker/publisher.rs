@@ -3,6 +3,7 @@
 use crate::codec::headers::{self, Place};
 use crate::codec::{DeadLetters, ForecastEncoder, Reason};
 use crate::engine::{Forecast, Outcome, Outcomes};
+use crate::faults::{self, Mechanism, Point};
 use crate::series::observation::Source;
 use crate::worker::Config;
 use crate::worker::batch::{Batch, Message};
@@ -95,6 +96,12 @@ impl<K: Sink> Publisher<K> {
         let mut refused = 0;
         for index in 0..count {
             self.refusals(id, batch, &mut refused, index)?;
+            faults::point(Point::MidProduce);
+            let index = if faults::is_off(Mechanism::OrderInBatch) {
+                count - 1 - index
+            } else {
+                index
+            };
             let judged = outcomes.expect("its length is above 0").get(index);
             match judged.outcome {
                 Outcome::Forecast(forecast) => self.forecast(id, judged.source, &forecast)?,

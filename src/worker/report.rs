@@ -77,6 +77,8 @@ impl Outcomes {
 pub enum PartitionPhase {
     /// Its committed offset, log and models are being read; with the sentence of the last failure.
     Waiting(Option<String>),
+    /// Its snapshot is being read.
+    Loading,
     /// Reading history with the mouth shut up to the committed offset.
     Restoring,
     /// In service.
@@ -113,6 +115,21 @@ pub struct PartitionReport {
     pub rebuilt: bool,
     /// Records that were deleted before they were read, since the assignment.
     pub lost: u64,
+    /// Offset of the newest snapshot that is known.
+    pub snapshot: Option<NextOffset>,
+    /// Whether horizons are left out because it lags.
+    pub degraded: bool,
+}
+
+/// How a snapshot has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotReport {
+    /// Whose.
+    pub id: PartitionId,
+    /// Bytes of the file; or why there is none, and the way out.
+    pub written: Result<u64, String>,
+    /// From its first row's copy on.
+    pub took: Duration,
 }
 
 impl PartitionReport {
@@ -161,6 +178,10 @@ pub struct TurnReport<'a> {
     pub models_missing: u64,
     /// Times that the worker began again (new producer, state restored), since it started.
     pub restarts: u64,
+    /// Where a snapshot has ended.
+    pub snapshot: Option<&'a SnapshotReport>,
+    /// Snapshots that did not fit, each a sentence with its name and the reason.
+    pub snapshots_refused: &'a [String],
     /// Why it began again or what it waits for, as a sentence.
     pub trouble: Option<&'a str>,
 }

@@ -1,14 +1,16 @@
-//! Where a partition's state is made anew from: consuming from the base with the mouth shut, up to what is committed.
+//! Where a partition's state comes from: the newest snapshot that fits, else the base; and from there on consuming with the
+//! mouth shut, up to what is committed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::snapshot::{Anchor, Content, Header};
 use crate::engine::{self, Engine, Model, ModelVersion};
 use crate::series::observation::NextOffset;
 use crate::worker::Config;
 use crate::worker::batch::Batch;
-use crate::worker::ports::{Committed, Error, Models, PartitionId, Source};
+use crate::worker::ports::{Committed, Error, Log, Models, PartitionId, Source};
 use crate::worker::publisher::Voice;
 use crate::worker::slot::{Open, Slot};
 use crate::worker::switch_log::{SWITCHES_MAX, SwitchLog};
@@ -18,12 +20,25 @@ const REBUILD_RECORDS_MIN: i64 = 10_000;
 
 /// What is to be done with a partition.
 pub(crate) enum Verdict {
+    /// Something was served: there may be a snapshot.
+    Search(Box<Prospect>),
     /// Read it from there on.
     Go(Box<Plan>),
     /// It cannot be read until somebody looks; the sentence says why.
     Park(String),
     /// Not now; the sentence says why.
     Wait(String),
+}
+
+/// What the group and the log say of a partition.
+#[derive(Clone, Debug)]
+pub(crate) struct Prospect {
+    /// As the group knows it.
+    pub(crate) next: NextOffset,
+    /// The committed offset's metadata, without what lies after it; `None` where it is not ours.
+    pub(crate) known: Option<SwitchLog>,
+    /// Ends of the log.
+    pub(crate) ends: Log,
 }
 
 /// How a partition is restored.
@@ -34,13 +49,28 @@ pub(crate) struct Plan {
     history: Voice,
     rebuilt: bool,
     lost: u64,
+    /// State as of `from`, with the offset that its snapshot is of.
+    content: Option<(NextOffset, Content)>,
+    anchor: Option<Anchor>,
 }
 
-/// Decides from what the group and the log say.
+impl Prospect {
+    /// Where reading goes on at the latest: what was deleted cannot be read.
+    fn committed(&self) -> NextOffset {
+        self.next.max(self.ends.start)
+    }
+
+    /// Records that were deleted before they were read.
+    fn lost(&self) -> u64 {
+        (self.ends.start.0 - self.next.0).max(0).unsigned_abs()
+    }
+}
+
+/// Looks at what the group and the log say.
 ///
 /// # Errors
 /// As of the source.
-pub(crate) fn plan<S: Source>(
+pub(crate) fn survey<S: Source>(
     source: &mut S,
     config: &Config,
     slot: &mut Slot,
@@ -50,28 +80,53 @@ pub(crate) fn plan<S: Source>(
     let Some(next) = committed.next else {
         return plan_without_offset(source, config, slot);
     };
-    let log = source.log(id)?;
-    if next > log.end {
+    let ends = source.log(id)?;
+    if next > ends.end {
         return Ok(Verdict::Park(format!(
             "topic `{}` partition {}: the committed offset {next} lies beyond the log's end {}: the topic was created \
              anew or lost its newest records; stop the pipeline and set its group's offsets",
-            config.topics[id.topic], id.partition, log.end
+            config.topics[id.topic], id.partition, ends.end
         )));
     }
-    let known = committed.metadata.parse::<SwitchLog>().ok();
+    let mut known = committed.metadata.parse::<SwitchLog>().ok();
+    if let Some(known) = &mut known {
+        // An operator may have set the offset back: what lies after it has not happened.
+        known.forget_after(next);
+    }
+    let served_nothing = known.as_ref().is_some_and(|known| known.entries().is_empty());
+    let prospect = Prospect { next, known, ends };
+    if served_nothing {
+        let plan = from_base(source, config, id, prospect)?;
+        return Ok(Verdict::Go(Box::new(plan)));
+    }
+    Ok(Verdict::Search(Box::new(prospect)))
+}
+
+/// Without a snapshot: from the base, or from `rebuild` ago.
+///
+/// # Errors
+/// As of the source.
+pub(crate) fn from_base<S: Source>(
+    source: &mut S,
+    config: &Config,
+    id: PartitionId,
+    prospect: Prospect,
+) -> Result<Plan, Error> {
     let mut plan = Plan {
         from: NextOffset(0),
-        committed: next.max(log.start),
-        history: match &known {
+        committed: prospect.committed(),
+        history: match &prospect.known {
             Some(known) if known.entries().is_empty() => Voice::Warmup,
             _ => Voice::Replay,
         },
-        rebuilt: known.is_none(),
+        rebuilt: prospect.known.is_none(),
+        lost: prospect.lost(),
         // Foreign metadata names no base: as if it were too long ago.
-        log: known.unwrap_or_else(|| SwitchLog::new(NextOffset(0))),
-        lost: (log.start.0 - next.0).max(0).unsigned_abs(),
+        log: prospect.known.unwrap_or_else(|| SwitchLog::new(NextOffset(0))),
+        content: None,
+        anchor: None,
     };
-    plan.log.fold(log.start);
+    plan.log.fold(prospect.ends.start);
     if plan.committed < plan.log.base() {
         // An operator has set the offset back to before all that was ever read: nothing of what the log says has
         // happened when reading goes on there.
@@ -80,8 +135,58 @@ pub(crate) fn plan<S: Source>(
     } else if plan.rebuilt || is_long(&plan) {
         rebuild(source, config, id, &mut plan)?;
     }
+    // The versions of the time before the oldest snapshot were forgotten, and no snapshot is left.
+    plan.rebuilt |= plan.log.reach_back();
     plan.from = plan.log.base();
-    Ok(Verdict::Go(Box::new(plan)))
+    Ok(plan)
+}
+
+/// From a snapshot that was found to fit.
+pub(crate) fn from_snapshot(prospect: Prospect, header: &Header, content: Content) -> Plan {
+    let committed = prospect.committed();
+    let lost = prospect.lost();
+    let log = prospect.known.unwrap_or_else(|| {
+        header
+            .switch_log
+            .parse()
+            .expect("a snapshot whose switch log cannot be read is refused")
+    });
+    Plan {
+        from: header.next.max(prospect.ends.start),
+        committed,
+        log,
+        history: Voice::Replay,
+        rebuilt: false,
+        lost,
+        content: Some((header.next, content)),
+        anchor: header.anchor,
+    }
+}
+
+/// Why the log is not the one that a snapshot is of; `None` where it is, or nobody can know any more.
+///
+/// # Errors
+/// As of the source.
+pub(crate) fn other_log<S: Source>(
+    source: &mut S,
+    id: PartitionId,
+    start: NextOffset,
+    header: &Header,
+) -> Result<Option<String>, Error> {
+    let Some(anchor) = header.anchor.filter(|anchor| !start.is_past(anchor.offset)) else {
+        return Ok(None);
+    };
+    let Some(found) = source.record_before(id, header.next)? else {
+        return Ok(None);
+    };
+    // An earlier one: the record of the snapshot was compacted away.
+    let other = found.offset > anchor.offset || (found.offset == anchor.offset && found != anchor);
+    Ok(other.then(|| {
+        format!(
+            "the log's record {} is of {} ms, the snapshot's last one was {} of {} ms: the topic was created anew",
+            found.offset, found.timestamp_ms, anchor.offset, anchor.timestamp_ms
+        )
+    }))
 }
 
 /// Whether history should reach back to `rebuild` ago only: it takes long to replay, or its switches leave little room
@@ -99,10 +204,10 @@ fn rebuild<S: Source>(
     plan: &mut Plan,
 ) -> Result<(), Error> {
     let span_ms = i64::try_from(config.rebuild.as_millis()).unwrap_or(i64::MAX);
-    let Some(newest_ms) = source.timestamp_before(id, plan.committed)? else {
+    let Some(newest) = source.record_before(id, plan.committed)? else {
         return Ok(());
     };
-    let found = source.offset_at(id, newest_ms.saturating_sub(span_ms))?;
+    let found = source.offset_at(id, newest.timestamp_ms.saturating_sub(span_ms))?;
     let base = found.unwrap_or(plan.committed).min(plan.committed);
     if base > plan.log.base() {
         plan.log.fold(base);
@@ -146,6 +251,8 @@ fn plan_without_offset<S: Source>(
         history: Voice::Replay,
         rebuilt: false,
         lost: 0,
+        content: None,
+        anchor: None,
     })))
 }
 
@@ -165,8 +272,14 @@ pub(crate) fn open<M: Models>(
         plan.log.switch(plan.from, newest.version);
     }
     let served = serve(models, &config.engine, &plan.log, &newest)?;
-    let first = Arc::clone(&served.versions[0]);
-    let state = engine.partition(&config.topics[id.topic], id.partition, first);
+    let behind = served.log.entries().partition_point(|entry| entry.0 <= plan.from);
+    let adopted = behind.max(1);
+    let model = Arc::clone(&served.versions[adopted - 1]);
+    let topic = &config.topics[id.topic];
+    let (snapshot, state) = match plan.content {
+        Some((next, content)) => (Some(next), engine.restore(topic, id.partition, model, content)),
+        None => (None, engine.partition(topic, id.partition, model)),
+    };
     let opened = Open {
         state,
         batch: Batch::default(),
@@ -176,14 +289,24 @@ pub(crate) fn open<M: Models>(
         history: plan.history,
         metadata: served.log.to_string(),
         log: served.log,
-        adopted: 1,
+        adopted,
         versions: served.versions,
         next_switch: now,
+        anchor: plan.anchor,
+        snapshot,
+        next_snapshot: now + stagger(config, id),
+        thin: false,
         end_seen: false,
         rebuilt: plan.rebuilt,
         lost: plan.lost,
     };
     Ok((opened, served.missing))
+}
+
+/// Partitions that were given at once do not write their first snapshots at once.
+fn stagger(config: &Config, id: PartitionId) -> Duration {
+    let place = (id.partition.0.unsigned_abs() + 7 * u32::try_from(id.topic).unwrap_or(0)) % 16;
+    config.snapshot_interval / 2 + config.snapshot_interval * place / 32
 }
 
 /// A log as it can be served.

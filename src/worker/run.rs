@@ -6,14 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::engine::snapshot::{self, Form};
+use crate::faults::{self, Point};
 use crate::worker::Config;
+use crate::worker::blame::Trial;
+use crate::worker::capture::Capture;
 use crate::worker::commit::is_uncommitted;
 use crate::worker::crew::Crew;
 use crate::worker::ports::{
-    Activity, Clock, Error, Event, Models, Observer, PartitionId, Sink, Source, Tape,
+    Activity, Clock, Error, Event, Models, Observer, PartitionId, Sink, Snapshots, Source, Tape,
 };
 use crate::worker::publisher::as_u64;
-use crate::worker::report::{CommitReport, PartitionReport, TurnReport};
+use crate::worker::report::{CommitReport, PartitionReport, SnapshotReport, TurnReport};
 
 /// Longest wait for a first record: bounds how late a stop, a due commit or a due retry is seen.
 const WAIT_MAX: Duration = Duration::from_millis(50);
@@ -29,13 +33,15 @@ const TAPE_CUT: Duration = Duration::from_secs(2);
 const TROUBLE_SHOWN: Duration = Duration::from_secs(10);
 
 /// Everything a worker asks of the world.
-pub struct Ports<S, K, M, T, C, O> {
+pub struct Ports<S, K, M, N, T, C, O> {
     /// Consumer.
     pub source: S,
     /// Producer.
     pub sink: K,
     /// Versions of the weights.
     pub models: M,
+    /// Snapshots at rest.
+    pub snapshots: N,
     /// Way to the trainer.
     pub tape: T,
     /// Monotonic time.
@@ -52,10 +58,11 @@ pub(super) enum Link {
 }
 
 /// One worker. See the [module](crate::worker).
-pub struct Worker<S, K, M, T, C, O> {
+pub struct Worker<S, K, M, N, T, C, O> {
     pub(super) config: Config,
     pub(super) source: S,
     pub(super) models: M,
+    pub(super) snapshots: N,
     pub(super) tape: T,
     pub(super) clock: C,
     pub(super) observer: O,
@@ -77,34 +84,54 @@ pub struct Worker<S, K, M, T, C, O> {
     pub(super) tape_dropped: u64,
     pub(super) commit: Option<CommitReport>,
     pub(super) reports: Vec<PartitionReport>,
+    /// Id of the cluster, once it is known.
+    pub(super) cluster: Option<String>,
+    /// How rows are laid out, and a hash of what shapes state.
+    pub(super) form: Arc<Form>,
+    pub(super) fingerprint: u64,
+    /// Of the next search for a snapshot.
+    pub(super) ticket: u64,
+    pub(super) capture: Option<Capture>,
+    /// The snapshot that is complete and not durable yet, and since when.
+    pub(super) finishing: Option<(PartitionId, Duration)>,
+    pub(super) snapshot_report: Option<SnapshotReport>,
+    pub(super) snapshots_refused: Vec<String>,
+    /// Who is to blame is found out partition by partition.
+    pub(super) trial: Trial,
 }
 
-impl<S, K, M, T, C, O> Worker<S, K, M, T, C, O>
+impl<S, K, M, N, T, C, O> Worker<S, K, M, N, T, C, O>
 where
     S: Source,
     K: Sink<Membership = S::Membership>,
     M: Models,
+    N: Snapshots,
     T: Tape,
     C: Clock,
     O: Observer,
 {
     /// A worker that has asked nothing yet.
     #[must_use]
-    pub fn new(config: Config, ports: Ports<S, K, M, T, C, O>) -> Self {
+    pub fn new(config: Config, ports: Ports<S, K, M, N, T, C, O>) -> Self {
         let Ports {
             source,
             sink,
             models,
+            snapshots,
             tape,
             clock,
             observer,
         } = ports;
         let now = clock.now();
+        let crew = Crew::new(&config, sink);
         Self {
-            crew: Crew::new(&config, sink),
+            form: snapshot::form(&crew.engine),
+            fingerprint: snapshot::fingerprint(&config.engine),
+            crew,
             config,
             source,
             models,
+            snapshots,
             tape,
             clock,
             observer,
@@ -121,6 +148,13 @@ where
             tape_dropped: 0,
             commit: None,
             reports: Vec::new(),
+            cluster: None,
+            ticket: 0,
+            capture: None,
+            finishing: None,
+            snapshot_report: None,
+            snapshots_refused: Vec::new(),
+            trial: Trial::default(),
         }
     }
 
@@ -163,11 +197,12 @@ where
             }
             Ok(Err(error)) => error,
             Err(panic) => {
+                let partition = self.crew.busy.take();
                 self.crew.renew(&self.config);
-                Error::Transient {
+                Error::Refused {
                     doing: "turn",
                     reason: format!("panicked: {}", panic_text(panic.as_ref())),
-                    partition: None,
+                    partition,
                 }
             }
         };
@@ -188,6 +223,7 @@ where
         self.connect_if_due(began)?;
         self.restore_due()?;
         self.pending = self.gather()?;
+        faults::point(Point::AfterPoll);
         self.crew.settle_all()?;
         if self.crew.publisher.uncommitted() == 0 {
             // Only history was read: it is in no transaction.
@@ -198,6 +234,8 @@ where
         }
         self.answer()?;
         self.adopt();
+        self.degrade();
+        self.snapshot();
         self.pass_tape();
         self.report(began);
         Ok(())
@@ -205,6 +243,9 @@ where
 
     /// Takes records until there are enough, none waits, or an event comes.
     fn gather(&mut self) -> Result<Option<Event>, Error> {
+        if self.is_pressed() {
+            return Ok(None);
+        }
         let before = self.crew.records;
         let began = self.clock.now();
         let records_max = as_u64(self.config.turn_records_max);
@@ -251,6 +292,9 @@ where
 
     /// How long to wait for a first record.
     fn patience(&self) -> Duration {
+        if self.is_copying() {
+            return Duration::ZERO;
+        }
         if !self.crew.slots.iter().any(is_uncommitted) {
             return WAIT_MAX;
         }
@@ -276,12 +320,13 @@ where
         let now = self.clock.now();
         for slot in &mut self.crew.slots {
             let Some(open) = slot.open_mut() else { continue };
-            let speaking = open.position >= open.muted_until && open.is_current();
+            let speaking = open.speaks() && open.is_current();
             let newer = newest.version > open.state.model().version;
             // Weights that do harm go at once.
             let due = is_rollback || now >= open.next_switch;
             if speaking && newer && due && open.log.has_room(is_rollback) {
                 open.switch(Arc::clone(&newest), now);
+                faults::point(Point::ModelSwitch);
             }
         }
     }
@@ -332,10 +377,14 @@ where
             tape_rows_dropped: self.tape_dropped + crew.engine.tape().dropped(),
             models_missing: self.models_missing,
             restarts: self.restarts,
+            snapshot: self.snapshot_report.as_ref(),
+            snapshots_refused: &self.snapshots_refused,
             trouble: self.trouble.as_ref().map(|(text, _)| text.as_str()),
         };
         self.observer.turn(&report);
         self.crew.publisher.outcomes.clear();
+        self.snapshot_report = None;
+        self.snapshots_refused.clear();
     }
 }
 

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::snapshot::Anchor;
 use crate::engine::{Model, PartitionState};
+use crate::faults::{self, Mechanism};
 use crate::series::observation::{NextOffset, Offset};
 use crate::worker::batch::Batch;
 use crate::worker::ports::PartitionId;
 use crate::worker::publisher::Voice;
 use crate::worker::report::{PartitionPhase, PartitionReport};
+use crate::worker::restore::Prospect;
 use crate::worker::switch_log::SwitchLog;
 
 /// Whether a partition has state.
@@ -21,6 +24,13 @@ pub(crate) enum Phase {
         attempts: u32,
         /// What the last failure said.
         sentence: Option<String>,
+    },
+    /// Paused, without state: its snapshot is being read.
+    Loading {
+        /// Of the search: the answer to another one is too late.
+        ticket: u64,
+        /// What is known of it.
+        prospect: Box<Prospect>,
     },
     /// Reading and stepping.
     Open(Box<Open>),
@@ -50,6 +60,14 @@ pub(crate) struct Open {
     pub(crate) versions: Vec<Arc<Model>>,
     /// No switch before it.
     pub(crate) next_switch: Duration,
+    /// The last record that was taken.
+    pub(crate) anchor: Option<Anchor>,
+    /// Offset of the newest snapshot that is known.
+    pub(crate) snapshot: Option<NextOffset>,
+    /// No snapshot before it.
+    pub(crate) next_snapshot: Duration,
+    /// Whether it lags so much that horizons are left out.
+    pub(crate) thin: bool,
     /// Whether the log's end was seen since the restore.
     pub(crate) end_seen: bool,
     pub(crate) rebuilt: bool,
@@ -70,7 +88,7 @@ pub(crate) enum Cut {
 impl Open {
     /// Whether what is read now was read before the commit that was restored.
     pub(crate) fn voice(&self, offset: Offset) -> Voice {
-        if self.muted_until.is_past(offset) {
+        if self.muted_until.is_past(offset) && !faults::is_off(Mechanism::MutedReplay) {
             self.history
         } else {
             Voice::Speaking
@@ -121,13 +139,31 @@ impl Open {
         self.state.adopt(model);
     }
 
+    /// Whether what is read next is published.
+    pub(crate) fn speaks(&self) -> bool {
+        self.position >= self.muted_until
+    }
+
     /// Something to be committed.
     pub(crate) fn is_uncommitted(&self) -> bool {
         self.position > self.committed && self.position > self.muted_until
     }
 
+    /// A snapshot down to `oldest` is kept: what served before it is needed no more.
+    pub(crate) fn forget_before(&mut self, oldest: NextOffset) {
+        if !self.is_current() {
+            return;
+        }
+        let before = self.log.entries().len();
+        self.log.forget_before(oldest);
+        let gone = before - self.log.entries().len();
+        self.adopted -= gone;
+        self.versions.drain(..gone.min(self.versions.len()));
+        self.metadata = self.log.to_string();
+    }
+
     pub(crate) fn is_restored(&self) -> bool {
-        self.end_seen || self.position >= self.muted_until
+        self.end_seen || self.speaks()
     }
 }
 
@@ -141,6 +177,8 @@ pub(crate) struct Slot {
     warmed: NextOffset,
     /// Whether a read of the committed offsets showed none here and some beside it.
     pub(crate) seems_new: bool,
+    /// Failures that are this partition's own: at which committed offset, and how many.
+    pub(crate) failures: (NextOffset, u32),
 }
 
 impl Slot {
@@ -155,6 +193,7 @@ impl Slot {
             remembered: None,
             warmed: NextOffset(0),
             seems_new: false,
+            failures: (NextOffset(0), 0),
         }
     }
 
@@ -167,8 +206,11 @@ impl Slot {
         counts
     }
 
-    /// Forgets the state: to be restored.
+    /// Forgets the state: to be restored, unless it is parked.
     pub(crate) fn close(&mut self, now: Duration) {
+        if matches!(self.phase, Phase::Parked(_)) {
+            return;
+        }
         self.phase = Phase::Waiting {
             due: now,
             attempts: 0,
@@ -199,6 +241,7 @@ impl Slot {
                 phase: match &self.phase {
                     Phase::Parked(sentence) => PartitionPhase::Parked(sentence.clone()),
                     Phase::Waiting { sentence, .. } => PartitionPhase::Waiting(sentence.clone()),
+                    Phase::Loading { .. } => PartitionPhase::Loading,
                     Phase::Open(_) => unreachable!("handled below"),
                 },
                 position: unknown,
@@ -211,6 +254,8 @@ impl Slot {
                 switches: 0,
                 rebuilt: false,
                 lost: 0,
+                snapshot: None,
+                degraded: false,
             };
         };
         PartitionReport {
@@ -230,6 +275,8 @@ impl Slot {
             switches: open.log.entries().len(),
             rebuilt: open.rebuilt,
             lost: open.lost,
+            snapshot: open.snapshot,
+            degraded: open.thin,
         }
     }
 }

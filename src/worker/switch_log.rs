@@ -32,11 +32,11 @@ const SWITCHES_PER_DOUBLING: usize = 3;
 
 const FORMAT: &str = "1";
 
-/// Which version served from which offset on. Until there are snapshots, a restore replays from the base, so the log
-/// reaches back to it.
+/// Which version served from which offset on. It reaches back to the base, or, once there are snapshots, to the oldest one
+/// kept: no restore begins before it.
 ///
-/// Invariant: empty (nothing was ever served), or the first entry lies at the base; offsets ascend strictly; at most
-/// [`SWITCHES_MAX`] entries.
+/// Invariant: empty (nothing was ever served), or the first entry lies at the base or later; offsets ascend strictly; at
+/// most [`SWITCHES_MAX`] entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SwitchLog {
     base: NextOffset,
@@ -127,6 +127,56 @@ impl SwitchLog {
         }
     }
 
+    /// Forgets what served only before `oldest`, the offset of the oldest snapshot that is kept.
+    pub fn forget_before(&mut self, oldest: NextOffset) {
+        let over = self.entries.partition_point(|entry| entry.0 <= oldest);
+        self.entries.drain(..over.saturating_sub(1));
+    }
+
+    /// Forgets switches after `committed`: where an offset was set back, they have not happened.
+    pub fn forget_after(&mut self, committed: NextOffset) {
+        let happened = self.entries.partition_point(|entry| entry.0 <= committed);
+        self.entries.truncate(happened);
+    }
+
+    /// For a replay from the base although what served there was forgotten: the oldest version known stands in. Whether
+    /// one has to.
+    pub fn reach_back(&mut self) -> bool {
+        match self.entries.first_mut() {
+            Some(first) if first.0 > self.base => {
+                first.0 = self.base;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether `past`, as of offset `at`, is what this log says of the time until then, as far as both reach back.
+    #[must_use]
+    pub fn continues(&self, past: &Self, at: NextOffset) -> bool {
+        let (Some(first), Some(other)) = (self.entries.first(), past.entries.first()) else {
+            return self.base == past.base && past.entries.is_empty();
+        };
+        let from = first.0.max(other.0);
+        self.base == past.base && self.between(from, at).eq(past.between(from, at))
+    }
+
+    /// What serves at `from`, and the switches after it and before `until`.
+    fn between(
+        &self,
+        from: NextOffset,
+        until: NextOffset,
+    ) -> impl Iterator<Item = (NextOffset, ModelVersion)> {
+        let serving = self
+            .entries
+            .partition_point(|entry| entry.0 <= from)
+            .saturating_sub(1);
+        self.entries[serving..]
+            .iter()
+            .map(move |&(offset, version)| (offset.max(from), version))
+            .take_while(move |entry| entry.0 < until)
+    }
+
     /// The switches that a record at `offset` is behind of and one at `seen` was not: the last of them counts.
     #[must_use]
     pub fn due(&self, seen: usize, offset: Offset) -> usize {
@@ -175,7 +225,7 @@ fn parse(text: &str) -> Result<SwitchLog, &'static str> {
         let offset = NextOffset(number(offset)?);
         let version = number(version)?;
         let follows = match log.entries.last() {
-            None => offset == log.base,
+            None => offset >= log.base,
             Some(last) => offset > last.0,
         };
         if !follows || version == 0 || log.is_full() {
@@ -227,7 +277,7 @@ mod tests {
             "1; 5;",
             "1;05;",
             "1;5;5:1,",
-            "1;5;6:1",
+            "1;5;4:1",
             "1;5;5:0",
             "1;5;5:1,5:2",
             "1;5;5:1,4:2",
@@ -272,6 +322,57 @@ mod tests {
             folded.fold(NextOffset(base));
             assert_eq!(folded.to_string(), expected);
         }
+    }
+
+    #[test]
+    fn what_no_restore_needs_is_forgotten_and_a_stand_in_is_told() {
+        let log: SwitchLog = "1;0;0:1,10:2,20:3".parse().unwrap();
+        for (oldest, expected, reached) in [
+            (0, "1;0;0:1,10:2,20:3", "1;0;0:1,10:2,20:3"),
+            (9, "1;0;0:1,10:2,20:3", "1;0;0:1,10:2,20:3"),
+            (10, "1;0;10:2,20:3", "1;0;0:2,20:3"),
+            (15, "1;0;10:2,20:3", "1;0;0:2,20:3"),
+            (99, "1;0;20:3", "1;0;0:3"),
+        ] {
+            let mut kept = log.clone();
+            kept.forget_before(NextOffset(oldest));
+            assert_eq!(kept.to_string(), expected);
+            assert_eq!(kept.to_string().parse(), Ok(kept.clone()));
+            assert_eq!(kept.reach_back(), expected != reached);
+            assert_eq!(kept.to_string(), reached);
+        }
+        let mut set_back = log;
+        set_back.forget_after(NextOffset(19));
+        assert_eq!(set_back.to_string(), "1;0;0:1,10:2");
+    }
+
+    #[test]
+    fn a_log_continues_its_own_past_only() {
+        for (past, at, continues) in [
+            ("1;0;0:1,10:2,20:3", 30, true),
+            ("1;0;0:1,10:2", 15, true),
+            ("1;0;0:1,10:2", 20, true),
+            ("1;0;0:1,10:2", 21, false), // 3 served from 20 on
+            ("1;0;0:1,10:4", 15, false),
+            ("1;0;0:1,10:4", 10, true), // it served nothing yet
+            ("1;0;0:1,11:2", 15, false),
+            ("1;5;5:1,10:2", 15, false), // another base
+            ("1;0;", 0, true),
+        ] {
+            let log: SwitchLog = "1;0;0:1,10:2,20:3".parse().unwrap();
+            assert_eq!(
+                log.continues(&past.parse().unwrap(), NextOffset(at)),
+                continues,
+                "{past} at {at}"
+            );
+        }
+        let kept: SwitchLog = "1;0;10:2,20:3".parse().unwrap();
+        assert!(kept.continues(&"1;0;0:1,10:2".parse().unwrap(), NextOffset(15)));
+        assert!(
+            kept.continues(&"1;0;0:7,5:2".parse().unwrap(), NextOffset(15)),
+            "2 served from 10 on"
+        );
+        assert!(!kept.continues(&"1;0;0:7,5:1".parse().unwrap(), NextOffset(15)));
     }
 
     #[test]

@@ -1,0 +1,121 @@
+//! Which partition a failure is due to, and when it is put out of service for it.
+//!
+//! Only what trying again does not mend counts ([`Error::Refused`]): an outage parks nothing.
+
+use std::collections::BTreeSet;
+
+use crate::series::observation::NextOffset;
+use crate::worker::ports::{Clock, Error, Models, Observer, PartitionId, Sink, Snapshots, Source, Tape};
+use crate::worker::run::Worker;
+use crate::worker::slot::{Open, Phase};
+
+/// Failures at one committed offset after which a partition is parked. One may be chance (memory, a race); three at the
+/// same place are the record.
+const FAILURES_MAX: u32 = 3;
+
+/// Where nobody knows which partition a failure is due to, they are taken back into service one by one: each further
+/// transaction holds at most one that has not been in a commit since.
+#[derive(Debug, Default)]
+pub(super) struct Trial {
+    /// Failures without a culprit since the last commit.
+    unexplained: u32,
+    /// Those that have been in a commit since the trial began; `None` where there is no trial.
+    cleared: Option<BTreeSet<PartitionId>>,
+    suspect: Option<PartitionId>,
+}
+
+impl Trial {
+    /// Whether a partition may be restored now.
+    pub(super) fn admits(&self, id: PartitionId) -> bool {
+        match &self.cleared {
+            None => true,
+            Some(cleared) => cleared.contains(&id) || self.suspect == Some(id),
+        }
+    }
+
+    /// A commit succeeded: whatever is in service has no part in the failure.
+    pub(super) fn passed(&mut self) {
+        self.unexplained = 0;
+        if let Some(cleared) = &mut self.cleared {
+            cleared.extend(self.suspect.take());
+        }
+    }
+}
+
+impl<S, K, M, N, T, C, O> Worker<S, K, M, N, T, C, O>
+where
+    S: Source,
+    K: Sink<Membership = S::Membership>,
+    M: Models,
+    N: Snapshots,
+    T: Tape,
+    C: Clock,
+    O: Observer,
+{
+    /// Counts a failure against the partition that it is due to, and parks it at the third at one place.
+    pub(super) fn blame(&mut self, error: &Error) {
+        let Error::Refused { partition, .. } = error else {
+            return;
+        };
+        let Some(id) = partition.or(self.trial.suspect) else {
+            self.trial.unexplained += 1;
+            if self.trial.unexplained >= FAILURES_MAX {
+                self.trial.cleared = Some(BTreeSet::new());
+            }
+            return;
+        };
+        let Some(place) = self.crew.place(id) else { return };
+        let slot = &mut self.crew.slots[place];
+        let at = slot
+            .open()
+            .map(|open| open.committed)
+            .or(slot.remembered)
+            .unwrap_or(NextOffset(0));
+        slot.failures = match slot.failures {
+            (offset, count) if offset == at => (at, count + 1),
+            _ => (at, 1),
+        };
+        if slot.failures.1 >= FAILURES_MAX {
+            slot.phase = Phase::Parked(format!(
+                "topic `{}` partition {}: failed {FAILURES_MAX} times from offset {at} on: {error}; the others go on; \
+                 mend the cause, or set the group's offset past the record, and restart",
+                self.config.topics[id.topic], id.partition
+            ));
+            if self.trial.suspect == Some(id) {
+                self.trial.suspect = None;
+            }
+        }
+    }
+
+    /// While there is a trial: the next partition to be tried, once the one before has passed.
+    pub(super) fn choose_suspect(&mut self) {
+        let Trial {
+            cleared: Some(cleared),
+            suspect,
+            ..
+        } = &mut self.trial
+        else {
+            return;
+        };
+        let slots = &self.crew.slots;
+        let quiet = |open: &Open| open.end_seen && open.position == open.committed;
+        if let Some(id) = *suspect {
+            let slot = slots.iter().find(|slot| slot.id == id);
+            if slot.is_none() || slot.and_then(|slot| slot.open()).is_some_and(quiet) {
+                // Given away, or there is nothing that could fail.
+                cleared.insert(id);
+                *suspect = None;
+            }
+        }
+        if suspect.is_none() {
+            let untried = |phase: &Phase| !matches!(phase, Phase::Parked(_));
+            *suspect = slots
+                .iter()
+                .find(|slot| untried(&slot.phase) && !cleared.contains(&slot.id))
+                .map(|slot| slot.id);
+            if suspect.is_none() {
+                self.trial = Trial::default();
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Snapshots between turns: which partition's is due, copying its rows in pieces, and what becomes of it.
+
+use std::time::Duration;
+
+use crate::engine::snapshot::Header;
+use crate::faults::{self, Mechanism, Point};
+use crate::series::observation::NextOffset;
+use crate::worker::ports::{Clock, Models, Observer, PartitionId, Sink, Snapshots, Source, Tape};
+use crate::worker::report::SnapshotReport;
+use crate::worker::run::{Link, Worker};
+use crate::worker::slot::Open;
+use crate::worker::snapshots::Ended;
+
+/// Rows copied between two turns: at 12 KB each some 3 ms, too short for a reader to notice.
+const ROWS_PER_TURN: usize = 256;
+/// Blocks that may wait to be written, some 50 MB: beyond it no record is taken until one is, since stepping a row makes
+/// its copy necessary at once.
+const BLOCKS_MAX: usize = 64;
+/// How long a turn waits for a block to be written where too many wait.
+const BLOCK_WAIT: Duration = Duration::from_millis(20);
+/// Where no block is written for so long the disk hangs: the snapshot is given up, service goes on.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A snapshot whose rows are all handed over is durable after so long, or nothing more is heard of it.
+const DURABLE_WITHIN: Duration = Duration::from_secs(600);
+
+/// A snapshot that is being taken.
+pub(super) struct Capture {
+    id: PartitionId,
+    began: Duration,
+    /// When a block was last written, or nothing waited.
+    moved: Duration,
+    /// Blocks handed over and not written yet.
+    waiting: usize,
+}
+
+impl<S, K, M, N, T, C, O> Worker<S, K, M, N, T, C, O>
+where
+    S: Source,
+    K: Sink<Membership = S::Membership>,
+    M: Models,
+    N: Snapshots,
+    T: Tape,
+    C: Clock,
+    O: Observer,
+{
+    /// What has ended, and a piece of the snapshot that is being taken or due.
+    pub(super) fn snapshot(&mut self) {
+        while let Some(ended) = self.snapshots.ended() {
+            self.heed(ended);
+        }
+        if self.capture.is_none() {
+            self.begin_due();
+        }
+        self.take_back(Duration::ZERO);
+        self.copy_some();
+    }
+
+    /// Whether a snapshot is being taken: a turn that finds no record does not wait for one.
+    pub(super) const fn is_copying(&self) -> bool {
+        self.capture.is_some()
+    }
+
+    /// Whether no record should be taken, after a short wait for that to pass.
+    pub(super) fn is_pressed(&mut self) -> bool {
+        let pressed = |capture: &Option<Capture>| {
+            capture
+                .as_ref()
+                .is_some_and(|capture| capture.waiting >= BLOCKS_MAX)
+        };
+        if pressed(&self.capture) {
+            self.take_back(BLOCK_WAIT);
+        }
+        pressed(&self.capture)
+    }
+
+    /// Gives up the snapshot that is being taken where its partition's state is dropped: of `ids`, or of any.
+    pub(super) fn give_up(&mut self, ids: Option<&[PartitionId]>) {
+        let concerns = |capture: &Capture| ids.is_none_or(|ids| ids.contains(&capture.id));
+        if self.capture.as_ref().is_some_and(concerns) {
+            self.capture = None;
+            self.snapshots.abandon();
+        }
+    }
+
+    fn begin_due(&mut self) {
+        let now = self.clock.now();
+        let due = |open: &Open| {
+            let complete = open.batch.is_empty()
+                && (open.position == open.committed || faults::is_off(Mechanism::SnapshotAfterCommit));
+            let news = open.snapshot.is_none_or(|newest| newest < open.committed);
+            complete && news && open.speaks() && now >= open.next_snapshot
+        };
+        let durable_soon =
+            |(_, since): &mut (PartitionId, Duration)| now.saturating_sub(*since) < DURABLE_WITHIN;
+        if self.link != Link::Up || self.finishing.as_mut().is_some_and(durable_soon) {
+            return;
+        }
+        let Some(cluster) = &self.cluster else { return };
+        let slots = &mut self.crew.slots;
+        let first = slots
+            .iter_mut()
+            .filter_map(|slot| Some((slot.id, slot.open_mut()?)))
+            .filter(|(_, open)| due(open))
+            .min_by_key(|(_, open)| open.next_snapshot);
+        let Some((id, open)) = first else { return };
+        open.next_snapshot = now + self.config.snapshot_interval;
+        let about = (cluster.as_str(), self.config.topics[id.topic].as_str());
+        let header = self.crew.engine.header(
+            &open.state,
+            about,
+            (id.partition, open.committed),
+            open.anchor,
+            &open.metadata,
+        );
+        if let Err(error) = self.snapshots.begin(id, header) {
+            self.note_snapshot(id, Err(error.to_string()), Duration::ZERO);
+            return;
+        }
+        open.state.begin_capture();
+        self.capture = Some(Capture {
+            id,
+            began: now,
+            moved: now,
+            waiting: 0,
+        });
+    }
+
+    /// Memory of blocks that are written.
+    fn take_back(&mut self, wait: Duration) {
+        let mut wait = wait;
+        while let Some(block) = self.snapshots.empty(wait) {
+            wait = Duration::ZERO;
+            let Some(capture) = &mut self.capture else {
+                continue;
+            };
+            capture.moved = self.clock.now();
+            capture.waiting = capture.waiting.saturating_sub(1);
+            if let Some(place) = self.crew.place(capture.id)
+                && let Some(open) = self.crew.slots[place].open_mut()
+            {
+                open.state.give_back(block);
+            }
+        }
+    }
+
+    fn copy_some(&mut self) {
+        let now = self.clock.now();
+        let Some(capture) = &mut self.capture else { return };
+        if capture.waiting == 0 {
+            capture.moved = now;
+        }
+        if now.saturating_sub(capture.moved) > PATIENCE {
+            let (id, took) = (capture.id, now.saturating_sub(capture.began));
+            self.end_capture(id);
+            self.give_up(None);
+            let reason = "the store has written nothing for a while: look at the disk or mount behind it";
+            self.note_snapshot(id, Err(reason.to_owned()), took);
+            return;
+        }
+        let Some(place) = self.crew.place(capture.id) else {
+            return;
+        };
+        let Some(open) = self.crew.slots[place].open_mut() else {
+            return;
+        };
+        if capture.waiting < BLOCKS_MAX {
+            open.state.capture(ROWS_PER_TURN);
+        }
+        while let Some(block) = open.state.take_block() {
+            capture.waiting += 1;
+            self.snapshots.write(block);
+        }
+        faults::point(Point::SnapshotCopy);
+        if open.state.is_captured() {
+            open.state.end_capture();
+            self.snapshots.finish();
+            self.finishing = Some((capture.id, capture.began));
+            self.capture = None;
+        }
+    }
+
+    fn heed(&mut self, ended: Ended) {
+        match ended {
+            Ended::Loaded {
+                ticket,
+                found,
+                refused,
+            } => {
+                self.snapshots_refused.extend(refused);
+                self.loaded(ticket, found);
+            }
+            Ended::Written {
+                id,
+                next,
+                bytes,
+                oldest,
+            } => {
+                let took = self.took(id);
+                self.note_snapshot(id, Ok(bytes), took);
+                self.note_written(id, (next, oldest), bytes);
+            }
+            Ended::Failed { id, reason } => {
+                let took = self.took(id);
+                if self.capture.as_ref().is_some_and(|capture| capture.id == id) {
+                    self.capture = None;
+                    self.end_capture(id);
+                }
+                self.note_snapshot(id, Err(reason), took);
+            }
+        }
+    }
+
+    fn took(&mut self, id: PartitionId) -> Duration {
+        let began = self.finishing.take_if(|finishing| finishing.0 == id);
+        let capture = self.capture.as_ref().filter(|capture| capture.id == id);
+        let began = began
+            .map(|finishing| finishing.1)
+            .or(capture.map(|capture| capture.began));
+        began.map_or(Duration::ZERO, |began| self.clock.now().saturating_sub(began))
+    }
+
+    fn end_capture(&mut self, id: PartitionId) {
+        if let Some(place) = self.crew.place(id)
+            && let Some(open) = self.crew.slots[place].open_mut()
+        {
+            open.state.end_capture();
+        }
+    }
+
+    fn note_written(&mut self, id: PartitionId, (next, oldest): (NextOffset, NextOffset), bytes: u64) {
+        let now = self.clock.now();
+        // The rate is that of the worker: its partitions take turns.
+        let bytes = bytes.saturating_mul(u64::try_from(self.crew.slots.len()).unwrap_or(u64::MAX));
+        let at_rate =
+            Duration::from_millis(bytes.saturating_mul(1000) / self.config.snapshot_bytes_per_s.max(1));
+        let interval = self.config.snapshot_interval.max(at_rate);
+        let Some(place) = self.crew.place(id) else { return };
+        if let Some(open) = self.crew.slots[place].open_mut()
+            && next <= open.committed
+        {
+            open.snapshot = open.snapshot.max(Some(next));
+            open.next_snapshot = now + interval;
+            open.forget_before(oldest);
+        }
+    }
+
+    fn note_snapshot(&mut self, id: PartitionId, written: Result<u64, String>, took: Duration) {
+        self.snapshot_report = Some(SnapshotReport { id, written, took });
+    }
+}
