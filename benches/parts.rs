@@ -32,6 +32,7 @@ fn engine_config() -> engine::Config {
         },
         experts: Vec::new(),
         streams_max: STREAMS,
+        stream_ttl_ms: 30 * 86_400_000,
         publish_warming: true,
         tape_share: 0.0,
     }

@@ -60,6 +60,13 @@ pub(super) fn engine(
             "a partition's streams are held in memory",
         )
     });
+    let stream_ttl_ms = section.read(reader, "stream_ttl", |node| {
+        domain::duration_ms(
+            node,
+            &(60_000..=3660 * DAY_MS),
+            "a stream that is only slow must not be forgotten",
+        )
+    });
     let model = model(section.section(reader, "model"), reader);
     aggregate?;
     profile?;
@@ -73,6 +80,7 @@ pub(super) fn engine(
         model: model?,
         experts: experts?,
         streams_max: streams_max?,
+        stream_ttl_ms: stream_ttl_ms?,
         publish_warming: publish_warming?,
         tape_share: training?.tape_share,
     })

@@ -60,6 +60,11 @@ impl Batch {
         self.verdicts.push(Verdict::Open);
     }
 
+    /// Whether nothing refers to the streams of its entries any more but its outcomes.
+    pub(crate) const fn is_stepped(&self) -> bool {
+        self.stepped
+    }
+
     /// Entries that wait to be stepped.
     pub(crate) const fn waiting(&self) -> usize {
         if self.stepped { 0 } else { self.entries.len() }

@@ -54,6 +54,8 @@ pub struct Config {
     pub experts: Vec<String>,
     /// Streams a partition holds at most.
     pub streams_max: usize,
+    /// A full partition forgets streams that were idle for longer, in its event time; milliseconds, at least 1.
+    pub stream_ttl_ms: i64,
     /// Whether a stream publishes from its first observation on (output only).
     pub publish_warming: bool,
     /// Share of streams on the tape, in 0..=1, by hash of the stream (no part of state).

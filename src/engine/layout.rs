@@ -17,13 +17,69 @@ pub(crate) fn take<'a, T: bytemuck::Pod>(rest: &mut &'a mut [f32], count: usize)
     bytemuck::cast_slice_mut(&mut field[..count * size_of::<T>() / size_of::<f32>()])
 }
 
+/// What the values of a field are kept by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keyed {
+    /// The stream alone: as many whatever is scored.
+    Stream,
+    /// Scored horizon: as many for each.
+    Horizon,
+    /// Scored horizon, then level: one for each.
+    Level,
+    /// Scored horizon: so many forecasts in flight as the horizon needs.
+    Flight,
+}
+
+/// Which values of a row are found in a row of other dimensions.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Matches {
+    /// Scored horizons there are, of the other row and of this one.
+    pub(crate) horizons: (usize, usize),
+    /// Places of the scored horizons that both have: in the other row, in this one.
+    pub(crate) shared_horizons: Vec<(usize, usize)>,
+    /// Levels there are, of the other row and of this one.
+    pub(crate) levels: (usize, usize),
+    /// Places of the levels that both have.
+    pub(crate) shared_levels: Vec<(usize, usize)>,
+    /// Where each shared horizon's slots lie in `pending`: in the other row, in this one.
+    pub(crate) flights: Vec<(std::ops::Range<usize>, std::ops::Range<usize>)>,
+}
+
+impl Matches {
+    /// Copies what both have of a field; the rest stays.
+    pub(crate) fn take_over<T: Copy>(&self, by: Keyed, from: &[T], to: &mut [T]) {
+        match by {
+            Keyed::Stream => to.copy_from_slice(from),
+            Keyed::Horizon => {
+                let (old, new) = (from.len() / self.horizons.0, to.len() / self.horizons.1);
+                for &(i, k) in &self.shared_horizons {
+                    to[k * new..(k + 1) * new].copy_from_slice(&from[i * old..(i + 1) * old]);
+                }
+            }
+            Keyed::Level => {
+                for &(i, k) in &self.shared_horizons {
+                    for &(j, q) in &self.shared_levels {
+                        to[k * self.levels.1 + q] = from[i * self.levels.0 + j];
+                    }
+                }
+            }
+            Keyed::Flight => {
+                for (old, new) in &self.flights {
+                    to[new.clone()].copy_from_slice(&from[old.clone()]);
+                }
+            }
+        }
+    }
+}
+
 /// Declares a row: `one` fields hold a single Pod struct, `many` fields as many values as the expression over the
-/// dimensions says. Makes `Counts` (how many values each field has), `Row<'a>` (the view) and `fields` (the table).
+/// dimensions says, `by` what they are kept ([`Keyed`]). Makes `Counts` (how many values each field has), `Row<'a>` (the
+/// view), `fields` (the table) and `take_over` (from a row of other dimensions).
 macro_rules! declare_row {
     (
         dims $dims:ident : $dims_type:ty;
         one { $( $one:ident : $one_type:ty = $one_what:literal; )* }
-        many { $( $many:ident : [$many_type:ty; $count:expr] = $many_what:literal; )* }
+        many { $( $many:ident : [$many_type:ty; $count:expr] by $by:ident = $many_what:literal; )* }
     ) => {
         /// How many values each field of many has.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +116,12 @@ macro_rules! declare_row {
                 $( let $one = &mut take::<$one_type>(&mut rest, 1)[0]; )*
                 $( let $many = take::<$many_type>(&mut rest, counts.$many); )*
                 Self { $( $one, )* $( $many, )* }
+            }
+
+            /// Takes over what `other`, a row of other dimensions, holds of this one.
+            fn take_over(&mut self, other: &Self, by: &Matches) {
+                $( *self.$one = *other.$one; )*
+                $( by.take_over(Keyed::$by, other.$many, self.$many); )*
             }
         }
     };

@@ -20,6 +20,7 @@
 
 mod advance;
 mod batch;
+mod clock;
 pub mod config;
 pub mod error;
 mod features;
@@ -36,6 +37,7 @@ pub mod plan;
 pub mod row;
 mod setup;
 mod slab;
+pub mod snapshot;
 mod standing;
 pub mod stats;
 pub mod step;
@@ -46,6 +48,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
+pub use clock::Clock;
 pub use config::Config;
 pub use error::Error;
 pub use forecast::{Anomaly, Forecast, Judged, Outcome, Status};

@@ -7,7 +7,8 @@ use crate::engine::index::{Index, mix, stable_hash};
 use crate::engine::issue::{Mixes, show_weights, status};
 use crate::engine::setup::Setup;
 use crate::engine::slab::Slab;
-use crate::engine::{Model, PartitionStats, Status};
+use crate::engine::snapshot::{Capture, Content};
+use crate::engine::{Clock, Model, PartitionStats, Status};
 use crate::series::observation::{Observation, Partition};
 
 /// State of one partition.
@@ -19,6 +20,9 @@ pub struct PartitionState {
     pub(crate) slab: Slab,
     pub(crate) batch: Batch,
     pub(crate) stats: PartitionStats,
+    pub(crate) clock: Clock,
+    /// Rows on their way into a snapshot; boxed, since most of the time there are none.
+    pub(crate) capture: Option<Box<Capture>>,
 }
 
 /// A stream as people see it; original units.
@@ -47,22 +51,50 @@ pub struct StreamView {
 impl PartitionState {
     pub(crate) fn new(setup: Arc<Setup>, topic: &str, partition: Partition, model: Arc<Model>) -> Self {
         assert_fits(&setup, &model);
-        let seed = stable_hash(partition.0 as u64, topic.as_bytes());
         Self {
-            index: Index::new(seed),
+            index: Index::new(seed_of(topic, partition)),
             slab: Slab::new(setup.layout.words()),
             batch: Batch::default(),
             stats: PartitionStats::new(&setup.plan, &setup.config.quantiles),
+            clock: Clock::START,
+            capture: None,
             setup,
             model,
         }
     }
 
+    /// Takes the streams of a snapshot; it has none yet.
+    pub(crate) fn fill(&mut self, seed: u64, content: Content) {
+        let Content {
+            mut index,
+            slab,
+            clock,
+        } = content;
+        assert_eq!(
+            slab.words(),
+            self.slab.words(),
+            "a snapshot is read for the engine that takes it"
+        );
+        index.reseed(seed);
+        self.index = index;
+        self.slab = slab;
+        self.clock = clock;
+    }
+
     /// Interns the stream and appends to the batch.
     pub(crate) fn admit(&mut self, observation: &Observation<'_>) {
+        if self.index.has_released() && self.batch.is_stepped() {
+            let capture = self.capture.as_deref();
+            self.index
+                .reclaim(|slot| capture.is_some_and(|capture| capture.is_left(slot)));
+        }
+        self.clock.note(observation.time_ms);
         let slot = match self.index.get(observation.stream) {
-            Some(slot) => slot as u32,
-            None if self.index.len() < self.setup.config.streams_max => self.begin(observation.stream),
+            Some(slot) => {
+                self.index.note_seen(slot, self.clock.now_ms);
+                slot as u32
+            }
+            None if self.has_room() => self.begin(observation.stream),
             None => NO_SLOT,
         };
         self.batch.push(Entry {
@@ -76,10 +108,43 @@ impl PartitionState {
         });
     }
 
+    /// Whether another stream fits, after idle ones were forgotten where that is what it takes. A function of the
+    /// observations alone: neither batches nor restarts change what is forgotten.
+    fn has_room(&mut self) -> bool {
+        let streams_max = self.setup.config.streams_max;
+        if self.index.len() >= streams_max && self.clock.is_sweep_due(self.setup.config.stream_ttl_ms) {
+            self.sweep();
+        }
+        self.index.len() < streams_max
+    }
+
+    /// Forgets every idle stream. What the batch in hand holds of them is stepped all the same: row and id stay until
+    /// the next batch.
+    fn sweep(&mut self) {
+        let ttl_ms = self.setup.config.stream_ttl_ms;
+        let mut oldest_ms = self.clock.now_ms;
+        for slot in 0..self.slab.len() {
+            let seen_ms = self.index.seen_ms()[slot];
+            if self.clock.is_idle(seen_ms, ttl_ms) {
+                self.index.forget(slot);
+                self.stats.forgotten += 1;
+            } else {
+                oldest_ms = oldest_ms.min(seen_ms);
+            }
+        }
+        self.clock.swept(oldest_ms);
+    }
+
     fn begin(&mut self, id: &str) -> u32 {
-        let slot = self.index.insert(id);
-        let grown = self.slab.grow();
-        assert_eq!(slot, grown, "a row per id");
+        let slot = self.index.next_slot();
+        if slot == self.slab.len() {
+            self.slab.grow();
+        } else {
+            self.copy_first(slot);
+            self.slab.clear(slot);
+        }
+        let interned = self.index.insert(id, self.clock.now_ms);
+        assert_eq!(slot, interned, "a row per id");
         let mut row = self.setup.layout.row(self.slab.row_mut(slot));
         self.setup.layout.start(&mut row);
         row.progress.lineage = self.model.lineage;
@@ -106,13 +171,13 @@ impl PartitionState {
 
     /// Streams held.
     #[must_use]
-    pub const fn streams(&self) -> usize {
+    pub fn streams(&self) -> usize {
         self.index.len()
     }
 
-    /// Ids in the order of their first observation.
+    /// Ids of the streams held, in the order of their rows.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
-        (0..self.index.len()).map(|slot| self.index.id(slot))
+        self.index.live().map(|slot| self.index.id(slot))
     }
 
     /// A stream as people see it.
@@ -164,14 +229,30 @@ impl PartitionState {
         self.slab.bytes() + self.index.bytes()
     }
 
-    /// A hash of every stream's id and state, in order of first observation: equal where the state is bitwise equal.
+    /// A hash of every stream's id and state and of the clock: equal where the state is bitwise equal, whatever rows the
+    /// streams lie in.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        (0..self.slab.len()).fold(0, |hash, slot| {
-            let with_id = stable_hash(mix(hash), self.index.id(slot).as_bytes());
-            stable_hash(with_id, bytemuck::cast_slice(self.slab.row(slot)))
-        })
+        let Clock {
+            now_ms,
+            oldest_ms,
+            swept_ms,
+        } = self.clock;
+        let clock = [now_ms, oldest_ms, swept_ms].map(|time_ms| time_ms as u64);
+        let of_stream = |slot: usize| {
+            let seen_ms = self.index.seen_ms()[slot] as u64;
+            let with_id = stable_hash(seen_ms, self.index.id(slot).as_bytes());
+            let words: &[u64] = bytemuck::cast_slice(self.slab.row(slot));
+            words.iter().fold(with_id, |hash, &word| mix(hash ^ word))
+        };
+        let streams = self.index.live().map(of_stream).fold(0, u64::wrapping_add);
+        clock.iter().fold(streams, |hash, &word| mix(hash ^ word))
     }
+}
+
+/// Tells streams of one partition from those of another.
+pub(crate) fn seed_of(topic: &str, partition: Partition) -> u64 {
+    stable_hash(partition.0 as u64, topic.as_bytes())
 }
 
 fn assert_fits(setup: &Setup, model: &Model) {

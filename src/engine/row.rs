@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::engine::config::Config;
-use crate::engine::layout::{declare_row, take, words_of};
+use crate::engine::layout::{Keyed, Matches, declare_row, take, words_of};
 use crate::engine::motion::Motion;
 use crate::engine::setup::Grid;
 use crate::engine::slab::LINE_WORDS;
@@ -24,6 +24,9 @@ use crate::series::season_ring::{KEPT, SeasonRing};
 
 /// Slots of the week's profile: 336 would cost 1.3 KB more for 0 to 2 % at long horizons (RECIPE §7.6).
 pub(crate) const WEEK_SLOTS: usize = 168;
+
+/// Changes with the fields of a row and with what they mean: state of another is not read.
+pub(crate) const ROW_FORMAT: u32 = 1;
 
 /// A field of the row, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,26 +100,26 @@ declare_row! {
         standing: Standing = "live coverage and skill";
     }
     many {
-        hidden: [f32; dims.state_len] = "hidden state of the network";
-        errors: [f32; dims.horizons()] = "newest matured errors, inputs of the network";
-        ring_values: [f32; CAPACITY] = "newest values";
-        season_means: [f32; KEPT] = "slot means of a main season too long for the ring";
-        day_means: [f32; DAY_SLOTS] = "profile of the main season";
-        day_visits: [f32; DAY_SLOTS] = "visits of its slots";
-        week_means: [f32; WEEK_SLOTS] = "profile of the long season";
-        week_visits: [f32; WEEK_SLOTS] = "visits of its slots";
-        hour_means: [f32; dims.hour_slots()] = "profile of the short season";
-        hour_visits: [f32; dims.hour_slots()] = "visits of its slots";
-        shares: [Share; dims.horizons() * SHARES] = "learnt shares of today's deviation";
-        classical_mix: [f32; dims.horizons() * mixture::len(dims.experts.classical().len())] = "weights without the network";
-        served_mix: [f32; dims.horizons() * mixture::len(dims.experts.len())] = "weights with the network";
-        classical_scale: [Scale; dims.horizons()] = "scale without the network";
-        served_scale: [Scale; dims.horizons()] = "scale of the served forecast";
-        classical_spread: [f32; dims.horizons() * SPREAD_SLOTS] = "error by slot of the season, without the network";
-        served_spread: [f32; dims.horizons() * SPREAD_SLOTS] = "error by slot of the season, as served";
-        spread_visits: [f32; dims.horizons() * SPREAD_SLOTS] = "visits of these slots";
-        tracked: [f32; dims.horizons() * dims.levels.len()] = "tracked quantiles: the calibration";
-        pending: [f32; dims.pending()] = "forecasts in flight";
+        hidden: [f32; dims.state_len] by Stream = "hidden state of the network";
+        errors: [f32; dims.horizons()] by Horizon = "newest matured errors, inputs of the network";
+        ring_values: [f32; CAPACITY] by Stream = "newest values";
+        season_means: [f32; KEPT] by Stream = "slot means of a main season too long for the ring";
+        day_means: [f32; DAY_SLOTS] by Stream = "profile of the main season";
+        day_visits: [f32; DAY_SLOTS] by Stream = "visits of its slots";
+        week_means: [f32; WEEK_SLOTS] by Stream = "profile of the long season";
+        week_visits: [f32; WEEK_SLOTS] by Stream = "visits of its slots";
+        hour_means: [f32; dims.hour_slots()] by Stream = "profile of the short season";
+        hour_visits: [f32; dims.hour_slots()] by Stream = "visits of its slots";
+        shares: [Share; dims.horizons() * SHARES] by Horizon = "learnt shares of today's deviation";
+        classical_mix: [f32; dims.horizons() * mixture::len(dims.experts.classical().len())] by Horizon = "weights without the network";
+        served_mix: [f32; dims.horizons() * mixture::len(dims.experts.len())] by Horizon = "weights with the network";
+        classical_scale: [Scale; dims.horizons()] by Horizon = "scale without the network";
+        served_scale: [Scale; dims.horizons()] by Horizon = "scale of the served forecast";
+        classical_spread: [f32; dims.horizons() * SPREAD_SLOTS] by Horizon = "error by slot of the season, without the network";
+        served_spread: [f32; dims.horizons() * SPREAD_SLOTS] by Horizon = "error by slot of the season, as served";
+        spread_visits: [f32; dims.horizons() * SPREAD_SLOTS] by Horizon = "visits of these slots";
+        tracked: [f32; dims.horizons() * dims.levels.len()] by Level = "tracked quantiles: the calibration";
+        pending: [f32; dims.pending()] by Flight = "forecasts in flight";
     }
 }
 
@@ -142,9 +145,13 @@ impl Layout {
             levels: config.quantiles.iter().map(|&level| level as f32).collect(),
             state_len: shape(config).state_len(),
         };
+        Self::of(dims)
+    }
+
+    fn of(dims: RowDims) -> Self {
         let mut pending_starts = vec![0];
         for &b in &dims.scored {
-            let end = pending_starts.last().expect("begins with 0") + pending::len(b, experts.len());
+            let end = pending_starts.last().expect("begins with 0") + pending::len(b, dims.experts.len());
             pending_starts.push(end);
         }
         Self {
@@ -213,6 +220,75 @@ impl Layout {
             .for_each(|mix| mixture::rebase(mix, by));
         pending::rebase(row.pending, experts.len(), by);
     }
+}
+
+/// Makes rows of one layout out of rows of another.
+#[derive(Debug)]
+pub(crate) struct Carry<'a> {
+    from: Layout,
+    to: &'a Layout,
+    by: Matches,
+}
+
+impl<'a> Carry<'a> {
+    /// From rows of `dims`, whose experts and hidden state are those of `to`.
+    pub(crate) fn new(dims: RowDims, to: &'a Layout) -> Self {
+        let from = Layout::of(dims);
+        let shared_horizons = shared(&from.dims.scored, &to.dims.scored);
+        let flights = shared_horizons.iter();
+        Self {
+            by: Matches {
+                horizons: (from.dims.scored.len(), to.dims.scored.len()),
+                levels: (from.dims.levels.len(), to.dims.levels.len()),
+                shared_levels: shared(&from.dims.levels, &to.dims.levels),
+                flights: flights.map(|&(i, k)| (from.pending(i), to.pending(k))).collect(),
+                shared_horizons,
+            },
+            from,
+            to,
+        }
+    }
+
+    /// f32 words of the rows there are.
+    pub(crate) fn words(&self) -> usize {
+        self.from.words()
+    }
+
+    /// Whether a row is taken as it is.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.from == *self.to
+    }
+
+    /// Makes the zeroed row `new` that of the stream whose row was `old`; what `old` has not begins as in a new stream.
+    pub(crate) fn carry(&self, old: &mut [f32], new: &mut [f32]) {
+        let mut row = self.to.row(new);
+        self.to.start(&mut row);
+        row.take_over(&self.from.row(old), &self.by);
+        let levels = self.to.dims.levels.len();
+        for &(_, k) in &self.by.shared_horizons {
+            self.between(&mut row.tracked[k * levels..(k + 1) * levels]);
+        }
+    }
+
+    /// A new level's quantile lies between those of the levels taken over.
+    fn between(&self, tracked: &mut [f32]) {
+        let is_shared = |q: usize| self.by.shared_levels.iter().any(|&(_, shared)| shared == q);
+        for q in 0..tracked.len() {
+            if is_shared(q) {
+                continue;
+            }
+            let below = q.checked_sub(1).map_or(f32::NEG_INFINITY, |below| tracked[below]);
+            let above = (q + 1..tracked.len()).find(|&above| is_shared(above));
+            let above = above.map_or(f32::INFINITY, |above| tracked[above]);
+            tracked[q] = tracked[q].max(below).min(above);
+        }
+    }
+}
+
+/// Places of what both ascending lists hold.
+fn shared<T: PartialEq>(from: &[T], to: &[T]) -> Vec<(usize, usize)> {
+    let found = |(i, value): (usize, &T)| Some((i, to.iter().position(|other| other == value)?));
+    from.iter().enumerate().filter_map(found).collect()
 }
 
 impl Row<'_> {

@@ -32,6 +32,8 @@ pub(crate) struct Setup {
     pub(crate) plan: HorizonPlan,
     pub(crate) shape: Shape,
     pub(crate) layout: Layout,
+    /// [`crate::engine::snapshot::fingerprint`].
+    pub(crate) fingerprint: u64,
     pub(crate) cadence: CadenceRules,
     /// (H) where each published horizon lies among the scored ones.
     pub(crate) places: Vec<Place>,
@@ -66,7 +68,9 @@ impl Setup {
         let (chosen, count) = anomaly::horizons(&plan.scored);
         let band = band(&config.quantiles);
         let anomaly_horizons = chosen[..count].to_vec();
+        let fingerprint = crate::engine::snapshot::fingerprint(&config);
         Self {
+            fingerprint,
             config,
             plan,
             shape,

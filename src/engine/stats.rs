@@ -60,6 +60,8 @@ pub struct PartitionStats {
     pub restarts: u64,
     /// Observations flagged as anomalous.
     pub anomalies: u64,
+    /// Idle streams forgotten to make room for new ones.
+    pub forgotten: u64,
     /// Hidden states made anew after a switch of lineage.
     pub states_remade: u64,
     /// The two levels of the band that `coverage` counts: .1 and .9 where both are configured, else the widest

@@ -8,7 +8,9 @@ use crate::engine::advance::{Context, prepare, replay};
 use crate::engine::batch::{NO_SLOT, Verdict};
 use crate::engine::issue::{Publish, complete};
 use crate::engine::output::{Outcomes, Outputs};
+use crate::engine::partition::seed_of;
 use crate::engine::setup::{Grids, Setup};
+use crate::engine::snapshot::Content;
 use crate::engine::tape::{TAPE_CHUNK_ROWS, TAPE_CHUNKS};
 use crate::engine::wave::{Job, WAVE_ROWS, Wave};
 use crate::engine::{Config, HorizonPlan, Model, PartitionState, TapeBuffer, TapeDims};
@@ -65,6 +67,10 @@ impl Engine {
         }
     }
 
+    pub(crate) const fn setup(&self) -> &Arc<Setup> {
+        &self.setup
+    }
+
     /// What it was made with.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -85,6 +91,24 @@ impl Engine {
     #[must_use]
     pub fn partition(&self, topic: &str, partition: Partition, model: Arc<Model>) -> PartitionState {
         PartitionState::new(Arc::clone(&self.setup), topic, partition, model)
+    }
+
+    /// The partition that a snapshot is of, as it was when its capture began. `topic` and `partition` are the snapshot's.
+    ///
+    /// # Panics
+    /// Where the model does not fit the pipeline's shape ([`Model::fits`]), or the content was read for another shape of
+    /// rows ([`crate::engine::snapshot::form`]).
+    #[must_use]
+    pub fn restore(
+        &self,
+        topic: &str,
+        partition: Partition,
+        model: Arc<Model>,
+        content: Content,
+    ) -> PartitionState {
+        let mut state = self.partition(topic, partition, model);
+        state.fill(seed_of(topic, partition), content);
+        state
     }
 
     /// Appends to the partition's batch. Never fails: what cannot be stepped has its outcome all the same.
@@ -231,6 +255,7 @@ impl PartitionState {
     /// The job of an entry, or what became of it without one.
     fn place(&mut self, number: usize) -> Result<Job, Verdict> {
         let entry = self.batch.entries[number];
+        self.copy_first(entry.slot as usize);
         let words = self.slab.row_mut(entry.slot as usize);
         let row = self.setup.layout.row(words);
         let placement = row.cadence.place(entry.time_ms, &self.setup.cadence);

@@ -6,6 +6,7 @@ mod learning;
 mod model;
 mod outcomes;
 mod rows;
+mod snapshot;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ pub(super) fn config() -> Config {
         },
         experts: Vec::new(),
         streams_max: 100_000,
+        stream_ttl_ms: 720 * HOUR_MS,
         publish_warming: true,
         tape_share: 0.0,
     }
