@@ -23,6 +23,8 @@ pub struct PartitionState {
     pub(crate) clock: Clock,
     /// Rows on their way into a snapshot; boxed, since most of the time there are none.
     pub(crate) capture: Option<Box<Capture>>,
+    /// Whether forecasts leave horizons out.
+    pub(crate) thin: bool,
 }
 
 /// A stream as people see it; original units.
@@ -58,6 +60,7 @@ impl PartitionState {
             stats: PartitionStats::new(&setup.plan, &setup.config.quantiles),
             clock: Clock::START,
             capture: None,
+            thin: false,
             setup,
             model,
         }
@@ -167,6 +170,11 @@ impl PartitionState {
         assert_fits(&self.setup, &model);
         assert_eq!(self.batch.waiting(), 0, "models are switched between steps");
         self.model = model;
+    }
+
+    /// Whether forecasts are to leave horizons out from the next step on: output only, never state.
+    pub const fn thin(&mut self, on: bool) {
+        self.thin = on;
     }
 
     /// Streams held.

@@ -105,19 +105,22 @@ where
             .min_by_key(|(_, open)| open.next_snapshot);
         let Some((id, open)) = first else { return };
         open.next_snapshot = now + self.config.snapshot_interval;
-        let about = (cluster.as_str(), self.config.topics[id.topic].as_str());
-        let header = self.crew.engine.header(
-            &open.state,
-            about,
-            (id.partition, open.committed),
-            open.anchor,
-            &open.metadata,
-        );
+        open.state.begin_capture();
+        let header = Header {
+            cluster: cluster.clone(),
+            topic: self.config.topics[id.topic].clone(),
+            partition: id.partition,
+            next: open.committed,
+            switch_log: open.metadata.clone(),
+            anchor: open.anchor,
+            made_by: env!("CARGO_PKG_VERSION").to_owned(),
+            ..open.state.capture_header()
+        };
         if let Err(error) = self.snapshots.begin(id, header) {
+            open.state.end_capture();
             self.note_snapshot(id, Err(error.to_string()), Duration::ZERO);
             return;
         }
-        open.state.begin_capture();
         self.capture = Some(Capture {
             id,
             began: now,
