@@ -54,9 +54,8 @@ impl Encoder {
             block.len() * self.words,
             "a block is of the header's partition"
         );
-        self.raw.fill(block, self.words);
         let start = out.len();
-        let raw = self.raw.bytes();
+        let raw = self.raw.fill(block, self.words);
         for number in [BLOCK, self.blocks, block.len() as u32, raw.len() as u32, 0] {
             out.extend_from_slice(&number.to_le_bytes());
         }

@@ -12,8 +12,8 @@
 //! block*: u32 'BLOK' · u32 number from 0 · u32 rows · u32 raw length · u32 packed length · packed · u32 CRC of the block
 //! u32 'DONE' · u32 blocks · u64 rows · u32 CRC of the header's CRC, every block's CRC, and the three before · nothing more
 //! ```
-//! A block, unpacked: (rows) u32 length of id · (rows) i64 last seen · ids · rows, transposed (words, rows): values of a
-//! field over many streams are alike, those of a row are not.
+//! Packed is LZ4 (one block, no frame). Unpacked: (rows) u32 length of id · (rows) i64 last seen · (4, words, rows) bytes
+//! of the rows' words, lowest first · ids.
 //!
 //! A reader believes no length before it was bounded, and names what it refuses ([`Refusal`]).
 //!

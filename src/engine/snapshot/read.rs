@@ -173,8 +173,7 @@ impl<'a> Reader<'a> {
                 expected: least as u64,
             });
         }
-        raw.resize(len);
-        unpack(&self.buffer, raw.bytes_mut()).map_err(|why| Refusal::Unpack { part, why })?;
+        unpack(&self.buffer, raw.room(len)).map_err(|why| Refusal::Unpack { part, why })?;
         Ok(rows)
     }
 
@@ -284,8 +283,7 @@ impl Content {
         carry: &Carry<'_>,
         old: &mut [f32],
     ) -> Result<(), Refusal> {
-        let lengths = block.lengths.iter().map(|&length| u64::from(length));
-        let claimed = lengths.sum();
+        let claimed = block.lengths().map(u64::from).sum();
         if claimed != block.ids.len() as u64 {
             return Err(Refusal::Count {
                 part,
@@ -295,7 +293,7 @@ impl Content {
             });
         }
         let mut rest = block.ids;
-        for (row, &length) in block.lengths.iter().enumerate() {
+        for (row, length) in block.lengths().enumerate() {
             let (id, after) = rest.split_at(length as usize);
             rest = after;
             let slot = self.intern(part, id, block.seen_ms(row))?;
