@@ -5,6 +5,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+use crate::faults::{self, Mechanism};
 use crate::kafka::Config;
 
 /// Longest that one question to the cluster may take. Well below `session.timeout.ms`, and far below
@@ -63,7 +64,12 @@ pub(crate) fn consumer(config: &Config, pipeline: &str, worker: usize) -> Client
     client.set("enable.auto.commit", "false");
     client.set("enable.auto.offset.store", "false");
     client.set("auto.offset.reset", "error");
-    client.set("isolation.level", "read_committed");
+    let isolation = if faults::is_off(Mechanism::IsolationLevel) {
+        "read_uncommitted"
+    } else {
+        "read_committed"
+    };
+    client.set("isolation.level", isolation);
     client.set("check.crcs", "true");
     client.set("enable.partition.eof", "true");
     client.set("allow.auto.create.topics", "false");

@@ -1,8 +1,7 @@
 //! How long a call may still take once the worker is to leave.
 
-use std::cell::OnceCell;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::kafka::errors::transient;
@@ -15,8 +14,8 @@ use crate::worker::ports::Error;
 pub struct Leaving {
     asked: Arc<dyn Fn() -> bool + Send + Sync>,
     patience: Duration,
-    /// Set when the request is first seen.
-    until: OnceCell<Instant>,
+    /// Set when the request is first seen, by whichever clone.
+    until: Arc<OnceLock<Instant>>,
 }
 
 impl fmt::Debug for Leaving {
@@ -34,7 +33,7 @@ impl Leaving {
         Self {
             asked: Arc::new(asked),
             patience,
-            until: OnceCell::new(),
+            until: Arc::default(),
         }
     }
 

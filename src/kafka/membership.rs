@@ -5,6 +5,7 @@
 )]
 
 use std::ffi::CStr;
+use std::sync::Arc;
 
 use rdkafka::bindings;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, ConsumerGroupMetadata};
@@ -50,7 +51,9 @@ fn identity<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<Identity> 
 
 /// The metadata that a commit carries, or why there is none. The safe wrapper hides its generation, so identity is
 /// read before and after it: a generation only grows, so an equal one on both sides is the one in between.
-pub(crate) fn read<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Result<ConsumerGroupMetadata, Error> {
+pub(crate) fn read<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+) -> Result<Arc<ConsumerGroupMetadata>, Error> {
     let not_member = |reason: String| Error::NotMember { reason };
     let before = identity(consumer).ok_or_else(|| not_member("the client has no group".to_owned()))?;
     let metadata = consumer
@@ -69,5 +72,5 @@ pub(crate) fn read<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Result<Con
             before.generation, after.generation
         )));
     }
-    Ok(metadata)
+    Ok(Arc::new(metadata))
 }

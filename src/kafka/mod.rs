@@ -6,8 +6,11 @@
 //! not return `Ok` is dropped, never aborted (`transaction`).
 
 pub mod admin;
+mod apart;
+mod asking;
 mod client;
 pub mod config;
+mod deliveries;
 pub mod embedded;
 mod errors;
 pub mod feed;

@@ -1,6 +1,7 @@
 //! The consuming side of a worker: a static member of its pipeline's group, on the worker's own thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
@@ -9,15 +10,21 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use crate::engine::snapshot::Anchor;
-use crate::kafka::client::{self, ASK_TIMEOUT};
+use crate::faults::{self, Mechanism};
+use crate::kafka::apart::{Apart, NotStarted};
+use crate::kafka::asking::{Asking, ONE, SEVERAL};
+use crate::kafka::client;
 use crate::kafka::errors::{classify, transient};
 use crate::kafka::leaving::Leaving;
-use crate::kafka::lookup::{self, Lookup};
+use crate::kafka::lookup;
 use crate::kafka::rebalance::Context;
 use crate::kafka::{Config, membership};
 use crate::series::observation::{NextOffset, Offset, Partition};
 use crate::worker;
 use crate::worker::ports::{Committed, Error, Event, Headers, Log, PartitionId, Record, Source};
+
+/// Waiting time for the consumer's end: some milliseconds where nothing hangs.
+const END_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A consumer behind the worker's port. Closing it leaves a static membership in the group: a restart within the
 /// session time-out takes its partitions back without a rebalance.
@@ -29,10 +36,12 @@ use crate::worker::ports::{Committed, Error, Event, Headers, Log, PartitionId, R
 pub struct KafkaSource {
     config: Config,
     pipeline: String,
+    worker: usize,
     topics: Vec<String>,
-    consumer: BaseConsumer<Context>,
-    /// Made when first needed: most restores never ask for a time.
-    lookup: Option<Lookup>,
+    /// `None` only while this is dropped.
+    consumer: Option<Arc<BaseConsumer<Context>>>,
+    /// Started when first needed, and again where a question was left.
+    asking: Option<Apart<Asking>>,
     /// Its id, once asked: a client speaks with one cluster as long as it lives.
     cluster: Option<String>,
     leaving: Leaving,
@@ -80,9 +89,10 @@ impl KafkaSource {
         Ok(Self {
             config: config.clone(),
             pipeline: worker.pipeline.clone(),
+            worker: index,
             topics: worker.topics.clone(),
-            consumer,
-            lookup: None,
+            consumer: Some(Arc::new(consumer)),
+            asking: None,
             cluster: None,
             leaving,
         })
@@ -101,27 +111,61 @@ impl KafkaSource {
     /// Those of `partitions` that the client reads, by its own account.
     fn read_now(&self, partitions: &[PartitionId]) -> Result<Vec<PartitionId>, Error> {
         let list = self
-            .consumer
+            .consumer()
             .assignment()
             .map_err(|error| classify(&self.config, "asking the client what it reads", &error))?;
-        let mut ids = self.consumer.context().ids(&list);
+        let mut ids = self.consumer().context().ids(&list);
         ids.retain(|id| partitions.contains(id));
         Ok(ids)
     }
 
     fn stop_reading(&self, doing: &'static str, ids: &[PartitionId]) -> Result<(), Error> {
         let list = self.list(ids, KafkaOffset::Invalid);
-        self.consumer
+        self.consumer()
             .incremental_unassign(&list)
             .map_err(|error| classify(&self.config, doing, &error))
     }
 
-    fn lookup(&mut self) -> Result<&mut Lookup, Error> {
-        self.leaving.stay("asking for offsets by time")?;
-        if self.lookup.is_none() {
-            self.lookup = Some(Lookup::open(&self.config, &self.pipeline)?);
-        }
-        Ok(self.lookup.as_mut().expect("made above"))
+    fn consumer(&self) -> &Arc<BaseConsumer<Context>> {
+        self.consumer.as_ref().expect("taken only while this is dropped")
+    }
+
+    /// The thread that asks, and that closes the consumer.
+    fn start_asking(&self) -> Result<Apart<Asking>, NotStarted> {
+        let owner = format!(
+            "{} consumer",
+            client::worker_id(&self.config, &self.pipeline, self.worker)
+        );
+        let name = format!("c{}.{}", self.worker, self.pipeline);
+        Apart::start(
+            &owner,
+            &name,
+            Asking::new(&self.config, &self.pipeline, self.consumer()),
+        )
+    }
+
+    /// Asks, and waits for at most `whole`. Nobody needs an answer once it is time to leave.
+    fn ask<R: Send + 'static>(
+        &mut self,
+        doing: &'static str,
+        whole: Duration,
+        question: impl FnOnce(&mut Asking) -> Result<R, Error> + Send + 'static,
+    ) -> Result<R, Error> {
+        self.leaving.stay(doing)?;
+        let asking = match self.asking.take() {
+            Some(asking) => asking,
+            None => self.start_asking().map_err(|error| transient(doing, error))?,
+        };
+        let deadline = lookup::now() + whole;
+        let left = || match self.leaving.stay(doing) {
+            Ok(()) => deadline.saturating_duration_since(lookup::now()),
+            Err(_) => Duration::ZERO,
+        };
+        let answer = asking
+            .call(left, question)
+            .map_err(|missing| transient(doing, missing))?;
+        self.asking = Some(asking);
+        answer
     }
 
     fn failure(&self, error: &KafkaError) -> Result<Event, Error> {
@@ -131,9 +175,9 @@ impl KafkaSource {
                 for topic in 0..self.topics.len() {
                     let partition = Partition(*partition);
                     let event = Event::End(PartitionId { topic, partition });
-                    self.consumer.context().defer(event);
+                    self.consumer().context().defer(event);
                 }
-                Ok(self.consumer.context().next_event().unwrap_or(Event::Idle))
+                Ok(self.consumer().context().next_event().unwrap_or(Event::Idle))
             }
             KafkaError::MessageConsumption(
                 RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
@@ -146,7 +190,7 @@ impl KafkaSource {
     /// The library keeps what a fatal error was about.
     fn fatal(&self, error: &KafkaError) -> Error {
         let doing = "reading the input topics";
-        match self.consumer.client().fatal_error() {
+        match self.consumer().client().fatal_error() {
             Some((RDKafkaErrorCode::FencedInstanceId, _)) => Error::InstanceInUse {
                 instance: self.config.instance.clone(),
             },
@@ -159,7 +203,7 @@ impl KafkaSource {
     }
 
     fn hand_out(&self, message: &BorrowedMessage<'_>, each: &mut dyn FnMut(&Record<'_>)) -> Event {
-        let Some(topic) = self.consumer.context().topic_index(message.topic()) else {
+        let Some(topic) = self.consumer().context().topic_index(message.topic()) else {
             return Event::Idle; // not subscribed to: cannot be
         };
         each(&Record {
@@ -178,22 +222,22 @@ impl KafkaSource {
 }
 
 impl Source for KafkaSource {
-    type Membership = ConsumerGroupMetadata;
+    type Membership = Arc<ConsumerGroupMetadata>;
 
     fn poll(&mut self, timeout: Duration, each: &mut dyn FnMut(&Record<'_>)) -> Result<Event, Error> {
-        if let Some(event) = self.consumer.context().next_event() {
+        if let Some(event) = self.consumer().context().next_event() {
             return Ok(event);
         }
-        match self.consumer.poll(timeout) {
+        match self.consumer().poll(timeout) {
             Some(Ok(message)) => Ok(self.hand_out(&message, each)),
             Some(Err(error)) => self.failure(&error),
-            None => Ok(self.consumer.context().next_event().unwrap_or(Event::Idle)),
+            None => Ok(self.consumer().context().next_event().unwrap_or(Event::Idle)),
         }
     }
 
     fn hold(&mut self, _partitions: &[PartitionId]) -> Result<(), Error> {
         // The answer that the group waits for. Nothing is read until `start` says from where.
-        self.consumer
+        self.consumer()
             .incremental_assign(&TopicPartitionList::new())
             .map_err(|error| classify(&self.config, "taking assigned partitions", &error))
     }
@@ -215,14 +259,15 @@ impl Source for KafkaSource {
     fn start(&mut self, partition: PartitionId, from: NextOffset) -> Result<(), Error> {
         self.pause(&[partition])?;
         let list = self.list(&[partition], KafkaOffset::Offset(from.0));
-        self.consumer
+        self.consumer()
             .incremental_assign(&list)
             .map_err(|error| classify(&self.config, "starting a partition", &error))
     }
 
     fn partitions(&mut self, topic: usize) -> Result<Vec<PartitionId>, Error> {
-        self.leaving.stay("asking for the partitions of a topic")?;
-        let count = lookup::partition_count(&self.config, self.consumer.client(), &self.topics[topic])?;
+        let name = self.topics[topic].clone();
+        let doing = "asking for the partitions of a topic";
+        let count = self.ask(doing, ONE, move |asking| asking.partition_count(&name))?;
         let id = |partition| PartitionId {
             topic,
             partition: Partition(partition),
@@ -231,9 +276,9 @@ impl Source for KafkaSource {
     }
 
     fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error> {
-        self.leaving.stay("asking for committed offsets")?;
         let list = self.list(partitions, KafkaOffset::Invalid);
-        let found = lookup::committed(&self.config, &self.consumer, list)?;
+        let doing = "asking for committed offsets";
+        let found = self.ask(doing, ONE, move |asking| asking.committed(list))?;
         let committed = partitions.iter().map(|id| {
             let topic = &self.topics[id.topic];
             let entry = found.find_partition(topic, id.partition.0);
@@ -247,69 +292,67 @@ impl Source for KafkaSource {
         Ok(committed.collect())
     }
 
-    fn log(&mut self, partition: PartitionId) -> Result<Log, Error> {
-        self.leaving.stay("asking for the log's ends")?;
-        let (start, end) = self
-            .consumer
-            .fetch_watermarks(&self.topics[partition.topic], partition.partition.0, ASK_TIMEOUT)
-            .map_err(|error| classify(&self.config, "asking for the log's ends", &error))?;
-        if start < 0 || end < 0 {
-            return Err(transient(
-                "asking for the log's ends",
-                "the broker does not know them yet",
-            ));
-        }
-        Ok(Log {
-            start: NextOffset(start),
-            end: NextOffset(end),
+    fn log(&mut self, id: PartitionId) -> Result<Log, Error> {
+        let topic = self.topics[id.topic].clone();
+        let doing = "asking for the log's ends";
+        self.ask(doing, ONE, move |asking| asking.log(&topic, id.partition))
+    }
+
+    fn offset_at(&mut self, id: PartitionId, timestamp_ms: i64) -> Result<Option<NextOffset>, Error> {
+        let topic = self.topics[id.topic].clone();
+        let doing = "asking for the offset of a time";
+        self.ask(doing, ONE, move |asking| {
+            asking.offset_at(&topic, id.partition, timestamp_ms)
         })
     }
 
-    fn offset_at(&mut self, partition: PartitionId, timestamp_ms: i64) -> Result<Option<NextOffset>, Error> {
-        let topic = self.topics[partition.topic].clone();
-        self.lookup()?
-            .offset_at(&topic, partition.partition, timestamp_ms)
-    }
-
-    fn record_before(&mut self, partition: PartitionId, next: NextOffset) -> Result<Option<Anchor>, Error> {
-        let topic = self.topics[partition.topic].clone();
-        let log = self.log(partition)?;
-        self.lookup()?
-            .record_before(&topic, partition.partition, next, log)
+    fn record_before(&mut self, id: PartitionId, next: NextOffset) -> Result<Option<Anchor>, Error> {
+        let topic = self.topics[id.topic].clone();
+        let doing = "reading the last record before an offset";
+        self.ask(doing, SEVERAL, move |asking| {
+            asking.record_before(&topic, id.partition, next)
+        })
     }
 
     fn cluster(&mut self) -> Result<String, Error> {
-        let doing = "asking for the cluster's id";
-        if self.cluster.is_none() {
-            self.leaving.stay(doing)?;
-            self.cluster = self.consumer.client().fetch_cluster_id(ASK_TIMEOUT);
+        if let Some(id) = &self.cluster {
+            return Ok(id.clone());
         }
-        self.cluster
-            .clone()
-            .filter(|id| !id.is_empty())
-            .ok_or_else(|| transient(doing, "no broker has said it in time"))
+        let id = self.ask("asking for the cluster's id", ONE, |asking| asking.cluster())?;
+        self.cluster = Some(id.clone());
+        Ok(id)
     }
 
     fn end_heard(&self, partition: PartitionId) -> Option<NextOffset> {
-        self.consumer.context().end_heard(partition)
+        self.consumer().context().end_heard(partition)
     }
 
-    fn membership(&mut self) -> Result<ConsumerGroupMetadata, Error> {
-        membership::read(&self.consumer)
+    fn membership(&mut self) -> Result<Self::Membership, Error> {
+        if faults::is_off(Mechanism::GenerationCheck) {
+            return self.ask("reading the membership", ONE, Asking::stranger);
+        }
+        membership::read(self.consumer())
     }
 }
 
 impl Drop for KafkaSource {
     fn drop(&mut self) {
         // The consumer's own drop polls until it is closed; nobody would answer what those polls bring.
-        self.consumer.context().close();
-        while let Some(event) = self.consumer.context().next_event() {
+        self.consumer().context().close();
+        while let Some(event) = self.consumer().context().next_event() {
             // Closing: the member goes whatever the answer is.
             let _ = match event {
                 Event::Assigned(_) => self.hold(&[]),
                 Event::Revoked(ids) | Event::Lost(ids) => self.release(&ids),
                 _ => Ok(()),
             };
+        }
+        let asking = self.asking.take().map_or_else(|| self.start_asking(), Ok);
+        // This one first: the thread's is the last one then, and the consumer is closed there. Without a thread, here.
+        self.consumer = None;
+        if let Ok(asking) = asking {
+            let budget = self.leaving.budget(END_PATIENCE);
+            asking.end(|| budget.left());
         }
     }
 }

@@ -3,34 +3,51 @@
 //! There is no abort here. Whatever goes wrong, the producer is dropped; the next one, under the same id, fences it and
 //! ends its transaction in `init_transactions`. So an abort cannot stall, and one that follows a timed-out commit (which
 //! librdkafka refuses for ever) cannot be tried.
+//!
+//! Nor can the client hold up the worker: its blocking calls, its end among them, are made by a thread of the producer's
+//! own ([`apart`](crate::kafka::apart)). One that overstays its deadline is left, and its producer with it; the next one
+//! fences it as it would fence another process's.
 
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
-use rdkafka::{ClientContext, Offset as KafkaOffset, TopicPartitionList};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use crate::kafka::client::{self, COMMIT_TIMEOUT};
-use crate::kafka::errors::{classify, transient};
+use crate::faults::{self, Mechanism, Point};
+use crate::kafka::apart::{Apart, NotStarted};
+use crate::kafka::client::{self, ASK_TIMEOUT, COMMIT_TIMEOUT};
+use crate::kafka::deliveries::{Deliveries, pack};
+use crate::kafka::errors::{Meaning, classify, meaning, transient};
 use crate::kafka::leaving::{Budget, Leaving};
 use crate::kafka::letter::Cut;
-use crate::kafka::rebalance::lock;
-use crate::kafka::{Config, log, lookup};
-use crate::series::observation::Partition;
+use crate::kafka::{Config, lookup};
 use crate::worker;
 use crate::worker::ports::{Commit, Destination, Error, Outgoing, PartitionId, Sink};
 
 /// A topic that takes no letter of so few bytes is set up wrongly: the headers that say why are about as large.
 const LETTER_BYTES_MIN: usize = 1024;
+/// Producers that send each record in a batch of its own, after one whose batch was refused: as many as a worker tries
+/// before it is sure of a record, and one more.
+const ALONE_TRIES: u8 = 4;
 
 /// A call that can be taken up again waits for so long at a time, so that a stop is seen in between.
 const SLICE: Duration = Duration::from_millis(500);
 /// Time-out of the call that cannot: below the 14.9 s that a request of a transactional client may take. With more, the
 /// library sends a second request after the first has timed out, and is not back before twice that time.
 const OFFSETS_TIMEOUT: Duration = Duration::from_secs(14);
+/// A call is told to be back so long before nobody waits for it any more: one that keeps to its time-out is heard.
+const MARGIN: Duration = Duration::from_millis(250);
+/// Waiting time for a producer's end, which purges what is queued and takes half a second at most where nothing hangs.
+const END_PATIENCE: Duration = Duration::from_secs(2);
+/// Producers that are left end by themselves once a cluster or a name server is back. Where none has after so long, only
+/// a new process helps.
+const CROWDED_MAX: Duration = Duration::from_secs(120);
+
+type Producer = ThreadedProducer<Deliveries>;
 
 /// A transactional producer behind the worker's port.
 pub struct KafkaSink {
@@ -42,91 +59,26 @@ pub struct KafkaSink {
     /// Partitions of each input topic, and of both outputs, as of the last connect.
     input_counts: Vec<i32>,
     output_counts: [i32; 2],
-    producer: Option<ThreadedProducer<Deliveries>>,
+    line: Option<Line>,
     open: bool,
-    /// A larger letter is cut. Halved whenever a broker finds one too large, so that a later try passes.
+    /// A larger letter is cut. Lowered whenever a broker finds one too large, so that a later try passes.
     letter_bytes_max: usize,
+    /// Producers that are still to send each record alone, and whether this one does.
+    alone_tries: u8,
+    is_alone: bool,
+    /// Since when no further producer was made because too many were left.
+    crowded_since: Option<Instant>,
     leaving: Leaving,
 }
 
-/// What is on its way, and the first failure.
-#[derive(Default)]
-struct Flight {
-    queued: u64,
-    delivered: u64,
-    failure: Option<(RDKafkaErrorCode, Blame)>,
-}
-
-/// What a record that failed was: where it went to, and the input partition that it is about.
-type Blame = (usize, PartitionId);
-
-/// Told by the library's delivery reports, on rdkafka's polling thread.
-#[derive(Clone, Default)]
-struct Deliveries(Arc<(Mutex<Flight>, Condvar)>);
-
-impl ClientContext for Deliveries {
-    fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
-        log::line(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        log::trouble(&error, reason);
-    }
-}
-
-impl ProducerContext for Deliveries {
-    /// A packed [`Blame`].
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, packed: usize) {
-        let mut flight = lock(&self.0.0);
-        flight.delivered += 1;
-        if let Err((error, _)) = result {
-            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-            flight.failure.get_or_insert((code, unpack(packed)));
-        }
-        if flight.delivered == flight.queued || flight.failure.is_some() {
-            self.0.1.notify_all();
-        }
-    }
-}
-
-impl Deliveries {
-    fn queued(&self) {
-        lock(&self.0.0).queued += 1;
-    }
-
-    fn failure(&self) -> Option<(RDKafkaErrorCode, Blame)> {
-        lock(&self.0.0).failure
-    }
-
-    /// Waits until at most `left` records are on their way, or one has failed. Whether it came to that in time.
-    fn wait(&self, left: u64, timeout: Duration) -> bool {
-        let (flight, changed) = &*self.0;
-        let busy = |flight: &mut Flight| flight.failure.is_none() && flight.queued - flight.delivered > left;
-        let (flight, waited) = changed
-            .wait_timeout_while(lock(flight), timeout, busy)
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        drop(flight);
-        !waited.timed_out()
-    }
+/// A producer, and the thread that makes its blocking calls and drops it.
+struct Line {
+    producer: Producer,
+    calls: Apart<Producer>,
 }
 
 /// A blocking call of the client, with the time that is left for it.
-type Call<'a> = &'a dyn Fn(&ThreadedProducer<Deliveries>, Duration) -> Result<(), KafkaError>;
-
-fn pack((to, id): Blame) -> usize {
-    let partition = usize::try_from(id.partition.0).unwrap_or(0);
-    (id.topic << 33) | (to << 32) | partition
-}
-
-fn unpack(packed: usize) -> Blame {
-    let id = PartitionId {
-        topic: packed >> 33,
-        partition: Partition(i32::try_from(packed & 0xffff_ffff).unwrap_or(0)),
-    };
-    ((packed >> 32) & 1, id)
-}
+type Call = dyn Fn(&Producer, Duration) -> Result<(), KafkaError> + Send + Sync;
 
 fn is_too_large(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
@@ -143,15 +95,18 @@ impl KafkaSink {
             outputs: [worker.output_topic.clone(), worker.dead_letter_topic.clone()],
             input_counts: Vec::new(),
             output_counts: [0; 2],
-            producer: None,
+            line: None,
             open: false,
             letter_bytes_max: usize::MAX,
+            alone_tries: 0,
+            is_alone: false,
+            crowded_since: None,
             leaving,
         }
     }
 
-    fn producer(&self) -> Result<&ThreadedProducer<Deliveries>, Error> {
-        self.producer
+    fn line(&self) -> Result<&Line, Error> {
+        self.line
             .as_ref()
             .ok_or_else(|| transient("producing", "there is no producer: it was dropped"))
     }
@@ -159,9 +114,9 @@ impl KafkaSink {
     /// Sorts an error; of a fatal one the library says the reason only when asked.
     fn failure(&self, doing: &'static str, error: &KafkaError) -> Error {
         let fatal = self
-            .producer
+            .line
             .as_ref()
-            .and_then(|producer| producer.client().fatal_error());
+            .and_then(|line| line.producer.client().fatal_error());
         match fatal {
             // A fenced epoch alone: a later producer of this worker, or a transaction that took too long.
             Some((code, reason)) => transient(doing, format!("{code}: {reason}")),
@@ -169,9 +124,37 @@ impl KafkaSink {
         }
     }
 
+    /// The same call again while the library says so and there is time, for at most `slice` each.
+    fn retry(
+        &self,
+        doing: &'static str,
+        budget: &Budget<'_>,
+        slice: Duration,
+        call: Arc<Call>,
+    ) -> Result<(), Error> {
+        let line = self.line()?;
+        loop {
+            let time = budget.left().saturating_sub(MARGIN).min(slice);
+            let call = Arc::clone(&call);
+            let called = line
+                .calls
+                .call(|| budget.left(), move |producer| call(producer, time));
+            match called.map_err(|missing| transient(doing, missing))? {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && budget.left() >= SLICE => {
+                    // Nothing is on its way that a wait for room would wait for: this is a short pause.
+                    line.producer.client().context().pause();
+                }
+                Err(error) => return Err(self.failure(doing, &error)),
+            }
+        }
+    }
+
     fn begin(&mut self) -> Result<(), Error> {
         if !self.open {
-            self.producer()?
+            // Local: asks no broker.
+            self.line()?
+                .producer
                 .begin_transaction()
                 .map_err(|error| self.failure("beginning a transaction", &error))?;
             self.open = true;
@@ -180,51 +163,66 @@ impl KafkaSink {
     }
 
     /// The same partition where both topics have as many, else by key.
-    fn partition(&self, to: usize, origin: PartitionId) -> Option<i32> {
+    fn partition(&self, to: Destination, origin: PartitionId) -> Option<i32> {
         let count = *self.input_counts.get(origin.topic)?;
-        (count == self.output_counts[to] && origin.partition.0 < count).then_some(origin.partition.0)
+        (count == self.output_counts[to as usize] && origin.partition.0 < count).then_some(origin.partition.0)
     }
 
     /// The failure of an earlier record, if there is one.
     fn check(&mut self, doing: &'static str) -> Result<(), Error> {
-        let Some((code, (to, partition))) = self.producer()?.client().context().failure() else {
+        let Some((code, (to, partition))) = self.line()?.producer.client().context().failure() else {
             return Ok(());
         };
-        if code == RDKafkaErrorCode::MessageSizeTooLarge {
-            if to == Destination::Forecasts as usize || self.letter_bytes_max == LETTER_BYTES_MIN {
-                return Err(self.no_room(to));
-            }
-            let half = self.letter_bytes_max.min(1 << 20) / 2;
-            self.letter_bytes_max = half.max(LETTER_BYTES_MIN);
+        let (meaning, why) = meaning(code);
+        let topic = &self.outputs[to as usize];
+        if meaning != Meaning::Refused {
+            let reason = format!("a record for topic `{topic}` was not delivered: {code}");
+            return Err(transient(doing, reason));
         }
-        Err(Error::Transient {
+        if !self.is_alone {
+            // The whole batch fails with the one record that is refused, or is too large by itself.
+            self.alone_tries = ALONE_TRIES;
+            let reason = format!("topic `{topic}` refuses a batch: {code}; trying again record by record");
+            return Err(transient(doing, reason));
+        }
+        if code == RDKafkaErrorCode::MessageSizeTooLarge {
+            if to == Destination::Forecasts || self.letter_bytes_max == LETTER_BYTES_MIN {
+                return Err(self.no_room(to, partition));
+            }
+            let less = self.letter_bytes_max.min(1 << 20) / 8;
+            self.letter_bytes_max = less.max(LETTER_BYTES_MIN);
+            self.alone_tries = ALONE_TRIES;
+            let reason = format!("topic `{topic}` has no room for a dead letter; cutting it");
+            return Err(transient(doing, reason));
+        }
+        Err(Error::Refused {
             doing,
-            reason: format!("a record was not delivered: {code}"),
+            reason: format!("topic `{topic}` refuses a record: {code}: {why}"),
             partition: Some(partition),
         })
     }
 
-    /// With the bounds of the configuration a forecast takes a quarter of the clients' and the brokers' default limit, so
-    /// somebody has lowered one.
-    fn no_room(&self, to: usize) -> Error {
-        let less = if to == Destination::Forecasts as usize {
-            "; fewer `horizons` and `quantiles` make a forecast smaller"
+    /// With the bounds of the configuration a forecast takes a quarter of the clients' and the brokers' default limit, its
+    /// key aside.
+    fn no_room(&self, to: Destination, partition: PartitionId) -> Error {
+        let less = if to == Destination::Forecasts {
+            "; fewer `horizons` and `quantiles` make a forecast smaller, and so does a shorter key of the input record"
         } else {
             ""
         };
-        Error::Fatal {
+        Error::Refused {
             doing: "producing",
             reason: format!(
-                "topic `{}` does not take a record, or the batch that it is in; raise the topic's `max.message.bytes`, or \
-                 set `batch.size` in `kafka.client` below it and leave `message.max.bytes` there as it is{less}",
-                self.outputs[to]
+                "topic `{}` has no room for a record; raise the topic's `max.message.bytes`, and leave                  `message.max.bytes` in `kafka.client` as it is{less}",
+                self.outputs[to as usize]
             ),
+            partition: Some(partition),
         }
     }
 
     /// Queues one record; waits for room where the queue is full.
-    fn send(&self, to: usize, record: &Outgoing<'_>) -> Result<(), KafkaError> {
-        let Some(producer) = &self.producer else {
+    fn send(&self, to: Destination, record: &Outgoing<'_>) -> Result<(), KafkaError> {
+        let Some(Line { producer, .. }) = &self.line else {
             return Err(KafkaError::Canceled);
         };
         let deliveries = producer.client().context();
@@ -234,9 +232,9 @@ impl KafkaSink {
             for (key, value) in record.headers {
                 headers = headers.insert(Header { key, value: *value });
             }
-            let mut base =
-                BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.outputs[to], pack((to, record.origin)))
-                    .headers(headers);
+            let topic = &self.outputs[to as usize];
+            let mut base = BaseRecord::<[u8], [u8], usize>::with_opaque_to(topic, pack((to, record.origin)))
+                .headers(headers);
             base.timestamp = Some(record.timestamp_ms).filter(|timestamp| *timestamp >= 0);
             base.partition = self.partition(to, record.origin);
             base.key = record.key;
@@ -255,6 +253,18 @@ impl KafkaSink {
         }
     }
 
+    /// Cuts the letter until the client takes it.
+    fn send_letter(&self, record: &Outgoing<'_>) -> Result<(), KafkaError> {
+        let mut cut = Cut::to_fit(record, self.letter_bytes_max);
+        loop {
+            let sent = cut.apply(record, |letter| self.send(Destination::DeadLetters, letter));
+            match (sent, cut.further()) {
+                (Err(error), Some(further)) if is_too_large(&error) => cut = further,
+                (sent, _) => return sent,
+            }
+        }
+    }
+
     fn offsets(&self, offsets: &[Commit<'_>]) -> Result<TopicPartitionList, KafkaError> {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         for commit in offsets {
@@ -267,30 +277,9 @@ impl KafkaSink {
         Ok(list)
     }
 
-    /// The same call again while the library says so and there is time, for at most `slice` each.
-    fn retry(
-        &self,
-        doing: &'static str,
-        budget: &Budget<'_>,
-        slice: Duration,
-        call: Call<'_>,
-    ) -> Result<(), Error> {
-        let producer = self.producer()?;
-        loop {
-            match call(producer, budget.left().min(slice)) {
-                Ok(()) => return Ok(()),
-                Err(KafkaError::Transaction(error)) if error.is_retriable() && budget.left() >= SLICE => {
-                    // Nothing is on its way that a wait for room would wait for: this is a short pause.
-                    producer.client().context().pause();
-                }
-                Err(error) => return Err(self.failure(doing, &error)),
-            }
-        }
-    }
-
     /// Waits until every record is delivered, or one has failed.
     fn deliver(&self, budget: &Budget<'_>) -> Result<(), Error> {
-        let deliveries = self.producer()?.client().context();
+        let deliveries = self.line()?.producer.client().context();
         loop {
             let left = budget.left();
             if deliveries.wait(0, left.min(SLICE)) {
@@ -302,129 +291,163 @@ impl KafkaSink {
         }
     }
 
-    /// Whether anybody is there for the last commit before a stop: the call that puts offsets into a transaction keeps to
-    /// no time-out of ours where nobody answers.
-    fn probe(&self, budget: &Budget<'_>) -> Result<(), Error> {
-        let asked = self
-            .producer()?
-            .client()
-            .fetch_metadata(Some(&self.outputs[0]), budget.left() / 2);
-        asked.map(drop).map_err(|error| {
-            let reason = format!("left out, since the cluster does not answer a stopping process: {error}");
-            transient("committing", reason)
-        })
-    }
-}
-
-impl Deliveries {
-    fn unqueued(&self) {
-        lock(&self.0.0).queued -= 1;
+    fn put_offsets(
+        &self,
+        budget: &Budget<'_>,
+        list: TopicPartitionList,
+        membership: &Arc<ConsumerGroupMetadata>,
+    ) -> Result<(), Error> {
+        let membership = Arc::clone(membership);
+        self.retry(
+            "putting offsets into the transaction",
+            budget,
+            OFFSETS_TIMEOUT,
+            Arc::new(move |producer, left| producer.send_offsets_to_transaction(&list, &membership, left)),
+        )
     }
 
-    fn wait_for_room(&self) {
-        let left = {
-            let flight = lock(&self.0.0);
-            (flight.queued - flight.delivered) / 2
-        };
-        self.wait(left, Duration::from_millis(100));
+    fn end_transaction(&mut self, budget: &Budget<'_>) -> Result<(), Error> {
+        self.retry(
+            "committing",
+            budget,
+            SLICE,
+            Arc::new(|producer, left| producer.commit_transaction(left)),
+        )?;
+        self.open = false;
+        Ok(())
     }
 
-    /// A pause that is not slept through when a record fails.
-    fn pause(&self) {
-        let (flight, changed) = &*self.0;
-        let never = |flight: &mut Flight| flight.failure.is_none();
-        drop(changed.wait_timeout_while(lock(flight), Duration::from_millis(50), never));
+    /// A producer with its thread; nothing is asked of the cluster yet.
+    fn open_line(&mut self) -> Result<Line, Error> {
+        let doing = "opening the producer";
+        let mut settings = client::producer(&self.config, &self.pipeline, self.worker);
+        self.is_alone = self.alone_tries > 0;
+        self.alone_tries = self.alone_tries.saturating_sub(1);
+        if self.is_alone {
+            settings.set("batch.size", "1");
+        }
+        let producer: Producer = settings
+            .create_with_context(Deliveries::default())
+            .map_err(|error| classify(&self.config, doing, &error))?;
+        let owner = format!(
+            "{} producer",
+            client::worker_id(&self.config, &self.pipeline, self.worker)
+        );
+        let name = format!("p{}.{}", self.worker, self.pipeline);
+        match Apart::start(&owner, &name, producer.clone()) {
+            Ok(calls) => {
+                self.crowded_since = None;
+                Ok(Line { producer, calls })
+            }
+            Err(NotStarted::Crowded) => Err(self.crowded(lookup::now())),
+            Err(error) => Err(transient(doing, error)),
+        }
+    }
+
+    /// Too many are left: for a while others may end, then only a new process helps.
+    fn crowded(&mut self, now: Instant) -> Error {
+        let doing = "opening the producer";
+        let since = *self.crowded_since.get_or_insert(now);
+        if now.saturating_duration_since(since) < CROWDED_MAX {
+            return transient(doing, NotStarted::Crowded);
+        }
+        Error::Fatal {
+            doing,
+            reason: format!(
+                "{}, for {} s now: restart the process",
+                NotStarted::Crowded,
+                CROWDED_MAX.as_secs()
+            ),
+        }
+    }
+
+    /// Asks for the partitions of every topic, then fences what was before.
+    fn start(&mut self, alive: &mut dyn FnMut()) -> Result<(), Error> {
+        let doing = "asking for the partitions of a topic";
+        let mut counts = Vec::with_capacity(self.topics.len() + self.outputs.len());
+        for topic in self.topics.iter().chain(&self.outputs) {
+            alive();
+            self.leaving.stay(doing)?;
+            let budget = self.leaving.budget(ASK_TIMEOUT + MARGIN);
+            let (config, topic) = (self.config.clone(), topic.clone());
+            let count = self.line()?.calls.call(
+                || budget.left(),
+                move |producer| lookup::partition_count(&config, producer.client(), &topic),
+            );
+            counts.push(count.map_err(|missing| transient(doing, missing))??);
+        }
+        let outputs = counts.split_off(self.topics.len());
+        (self.input_counts, self.output_counts) = (counts, [outputs[0], outputs[1]]);
+        alive();
+        let budget = self.leaving.budget(COMMIT_TIMEOUT);
+        self.retry(
+            "starting transactions",
+            &budget,
+            SLICE,
+            Arc::new(|producer, left| producer.init_transactions(left)),
+        )
     }
 }
 
 impl Sink for KafkaSink {
-    type Membership = ConsumerGroupMetadata;
+    type Membership = Arc<ConsumerGroupMetadata>;
 
     fn connect(&mut self, alive: &mut dyn FnMut()) -> Result<(), Error> {
         self.discard();
-        let producer: ThreadedProducer<Deliveries> =
-            client::producer(&self.config, &self.pipeline, self.worker)
-                .create_with_context(Deliveries::default())
-                .map_err(|error| classify(&self.config, "opening the producer", &error))?;
-        let mut count = |topic: &String| {
-            alive();
-            self.leaving.stay("asking for the partitions of a topic")?;
-            lookup::partition_count(&self.config, producer.client(), topic)
-        };
-        let inputs = self.topics.iter().map(&mut count);
-        let input_counts = inputs.collect::<Result<_, _>>()?;
-        let output_counts = [count(&self.outputs[0])?, count(&self.outputs[1])?];
-        (self.input_counts, self.output_counts) = (input_counts, output_counts);
-        alive();
-        self.producer = Some(producer);
-        let budget = self.leaving.budget(COMMIT_TIMEOUT);
-        let begun = self.retry("starting transactions", &budget, SLICE, &|producer, left| {
-            producer.init_transactions(left)
-        });
-        if begun.is_err() {
+        self.line = Some(self.open_line()?);
+        let started = self.start(alive);
+        if started.is_err() {
             self.discard();
         }
-        begun
+        started
     }
 
     fn publish(&mut self, to: Destination, record: &Outgoing<'_>) -> Result<(), Error> {
         self.begin()?;
         let sent = match to {
-            Destination::Forecasts => self.send(to as usize, record),
+            Destination::Forecasts => self.send(to, record),
             Destination::DeadLetters => self.send_letter(record),
         };
-        match sent {
-            Err(error) if is_too_large(&error) => Err(self.no_room(to as usize)),
-            sent => sent.map_err(|error| self.failure("producing", &error)),
+        let Err(error) = sent else { return Ok(()) };
+        if is_too_large(&error) {
+            return Err(self.no_room(to, record.origin));
         }
+        // An earlier record that failed ends the transaction for those after it: it says more.
+        self.check("producing")?;
+        Err(self.failure("producing", &error))
     }
 
-    fn commit(&mut self, offsets: &[Commit<'_>], membership: &ConsumerGroupMetadata) -> Result<(), Error> {
+    fn commit(&mut self, offsets: &[Commit<'_>], membership: &Self::Membership) -> Result<(), Error> {
+        faults::point(Point::BeforeCommit);
         let leaving = self.leaving.clone();
         let budget = leaving.budget(COMMIT_TIMEOUT);
         self.begin()?;
-        if leaving.is_asked() {
-            self.probe(&budget)?;
-        }
-        // Before the offsets: this wait can be cut short by a stop, that call cannot.
         self.deliver(&budget)?;
         self.check("committing")?;
         let list = self
             .offsets(offsets)
             .map_err(|error| classify(&self.config, "committing", &error))?;
-        self.retry(
-            "putting offsets into the transaction",
-            &budget,
-            OFFSETS_TIMEOUT,
-            &|producer, left| producer.send_offsets_to_transaction(&list, membership, left),
-        )?;
-        self.retry("committing", &budget, SLICE, &|producer, left| {
-            producer.commit_transaction(left)
-        })?;
-        self.open = false;
+        if faults::is_off(Mechanism::OffsetsInTransaction) {
+            self.end_transaction(&budget)?;
+            self.begin()?;
+        }
+        faults::point(Point::BeforeOffsets);
+        self.put_offsets(&budget, list, membership)?;
+        faults::point(Point::AfterOffsets);
+        self.end_transaction(&budget)?;
+        faults::point(Point::AfterCommit);
         Ok(())
     }
 
     fn discard(&mut self) {
-        // Its drop purges what is queued, so that it takes half a second at most.
-        self.producer = None;
         self.open = false;
-    }
-}
-
-impl KafkaSink {
-    /// Cuts the letter until the client takes it.
-    fn send_letter(&self, record: &Outgoing<'_>) -> Result<(), KafkaError> {
-        let mut cut = Cut::to_fit(record, self.letter_bytes_max);
-        loop {
-            let sent = cut.apply(record, |letter| {
-                self.send(Destination::DeadLetters as usize, letter)
-            });
-            match (sent, cut.further()) {
-                (Err(error), Some(further)) if is_too_large(&error) => cut = further,
-                (sent, _) => return sent,
-            }
-        }
+        let Some(Line { producer, calls }) = self.line.take() else {
+            return;
+        };
+        // This one first: the thread's is the last one then, and the client ends there.
+        drop(producer);
+        let budget = self.leaving.budget(END_PATIENCE);
+        calls.end(|| budget.left());
     }
 }
 
@@ -437,6 +460,7 @@ mod tests {
     use crate::kafka::embedded::EmbeddedBroker;
     use crate::kafka::feed::{Reader, Received};
     use crate::kafka::lookup::now;
+    use crate::series::observation::Partition;
 
     const PATIENCE: Duration = Duration::from_secs(10);
     const ORIGIN: PartitionId = PartitionId {
@@ -460,9 +484,12 @@ mod tests {
             outputs: ["out".to_owned(), "dead".to_owned()],
             input_counts: Vec::new(),
             output_counts: [0; 2],
-            producer: None,
+            line: None,
             open: false,
             letter_bytes_max: usize::MAX,
+            alone_tries: 0,
+            is_alone: false,
+            crowded_since: None,
             leaving: Leaving::new(|| false, PATIENCE),
         };
         let mut signs = 0;
@@ -474,10 +501,12 @@ mod tests {
         (broker, sink)
     }
 
-    fn fail(sink: &KafkaSink, to: Destination) {
-        let failure = (RDKafkaErrorCode::MessageSizeTooLarge, (to as usize, ORIGIN));
-        lock(&sink.producer().unwrap().client().context().0.0).failure = Some(failure);
+    fn fail(sink: &KafkaSink, code: RDKafkaErrorCode, to: Destination) {
+        let deliveries = sink.line().unwrap().producer.client().context();
+        deliveries.fail(code, (to, ORIGIN));
     }
+
+    const TOO_LARGE: RDKafkaErrorCode = RDKafkaErrorCode::MessageSizeTooLarge;
 
     #[test]
     fn sink_cuts_a_letter_whose_key_and_headers_are_larger_than_the_client_takes() {
@@ -497,7 +526,7 @@ mod tests {
             headers: &headers,
         };
         sink.publish(Destination::DeadLetters, &letter).unwrap();
-        assert!(sink.producer().unwrap().client().context().wait(0, PATIENCE));
+        assert!(sink.line().unwrap().producer.client().context().wait(0, PATIENCE));
         sink.check("testing").unwrap();
         let reader = Reader::open(&sink.config, &["dead"]).unwrap();
         let mut found = Vec::new();
@@ -530,13 +559,14 @@ mod tests {
             headers: &[],
         };
         let error = sink.publish(Destination::Forecasts, &forecast).unwrap_err();
-        assert!(error.ends_worker());
+        assert!(is_refused(&error), "{error:?}");
         let text = error.to_string();
         assert!(
-            text.contains("`out`") && text.contains("message.max.bytes") && text.contains("horizons"),
+            text.contains("`out`") && text.contains("max.message.bytes") && text.contains("horizons"),
             "{text}"
         );
-        fail(&sink, Destination::Forecasts);
+        sink.is_alone = true;
+        fail(&sink, TOO_LARGE, Destination::Forecasts);
         assert_eq!(
             sink.check("testing"),
             Err(error),
@@ -544,19 +574,85 @@ mod tests {
         );
     }
 
+    fn is_refused(error: &Error) -> bool {
+        matches!(error, Error::Refused { partition, .. } if *partition == Some(ORIGIN))
+    }
+
     #[test]
     fn sink_makes_letters_smaller_until_the_topic_takes_them_or_cannot_be_right() {
         let (_broker, mut sink) = connected();
+        sink.is_alone = true;
         let mut bounds = Vec::new();
-        fail(&sink, Destination::DeadLetters);
+        fail(&sink, TOO_LARGE, Destination::DeadLetters);
         let last = loop {
             let error = sink.check("testing").unwrap_err();
-            if error.ends_worker() {
+            if is_refused(&error) {
                 break error;
             }
             bounds.push(sink.letter_bytes_max);
         };
-        assert_eq!((bounds[0], bounds.last()), (1 << 19, Some(&LETTER_BYTES_MIN)));
+        assert_eq!((bounds[0], bounds.last()), (1 << 17, Some(&LETTER_BYTES_MIN)));
         assert!(last.to_string().contains("`dead`"), "{last}");
+    }
+
+    #[test]
+    fn sink_blames_a_record_only_when_it_was_alone_in_its_batch() {
+        let (_broker, mut sink) = connected();
+        fail(&sink, RDKafkaErrorCode::InvalidTimestamp, Destination::Forecasts);
+        let first = sink.check("testing").unwrap_err();
+        assert!(matches!(first, Error::Transient { .. }), "{first:?}");
+        for _ in 0..ALONE_TRIES - 1 {
+            sink.connect(&mut || {}).unwrap();
+            fail(&sink, RDKafkaErrorCode::InvalidTimestamp, Destination::Forecasts);
+            let error = sink.check("testing").unwrap_err();
+            assert!(is_refused(&error), "{error:?}");
+        }
+        sink.connect(&mut || {}).unwrap();
+        sink.connect(&mut || {}).unwrap();
+        assert!(!sink.is_alone, "not for ever: it costs speed");
+    }
+
+    #[test]
+    fn sink_blames_nobody_for_what_an_outage_causes() {
+        let (_broker, mut sink) = connected();
+        sink.is_alone = true;
+        fail(&sink, RDKafkaErrorCode::MessageTimedOut, Destination::Forecasts);
+        let error = sink.check("testing").unwrap_err();
+        assert!(matches!(error, Error::Transient { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn sink_leaves_a_producer_that_hangs_and_makes_a_new_one() {
+        let (_broker, mut sink) = connected();
+        let (release, stuck) = std::sync::mpsc::channel::<()>();
+        let calls = &sink.line().unwrap().calls;
+        let hung = calls.call(|| Duration::ZERO, move |_| stuck.recv().is_err());
+        assert!(hung.is_err());
+        let leaving = sink.leaving.clone();
+        let budget = leaving.budget(COMMIT_TIMEOUT);
+        let begun = now();
+        let error = sink.end_transaction(&budget).unwrap_err();
+        assert!(matches!(error, Error::Transient { .. }), "{error:?}");
+        sink.connect(&mut || {}).unwrap();
+        assert!(
+            now() - begun < COMMIT_TIMEOUT,
+            "nobody waited for the one that hangs"
+        );
+        drop(release);
+    }
+
+    #[test]
+    fn sink_ends_the_worker_only_where_producers_hang_for_long() {
+        let (_broker, mut sink) = connected();
+        let start = now();
+        let early = [start, start + CROWDED_MAX / 2].map(|now| sink.crowded(now));
+        assert!(early.iter().all(|error| matches!(error, Error::Transient { .. })));
+        let late = sink.crowded(start + CROWDED_MAX);
+        assert!(
+            late.ends_worker() && late.to_string().contains("restart"),
+            "{late}"
+        );
+        sink.connect(&mut || {}).unwrap();
+        assert_eq!(sink.crowded_since, None, "one that was made again ends that");
     }
 }
