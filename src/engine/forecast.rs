@@ -15,7 +15,7 @@ pub enum Status {
     Ready,
     /// A long gap just ended.
     Stale,
-    /// Some horizons were left out under load.
+    /// Horizons were left out under load; stands in for the others.
     Degraded,
 }
 

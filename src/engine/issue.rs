@@ -66,7 +66,11 @@ pub(crate) fn complete(
     if !(setup.config.publish_warming || (ready && known)) {
         return Verdict::Muted;
     }
-    let status = status(context.grid, results.work.step, job.stale);
+    let status = if publish.outputs.is_thin() {
+        Status::Degraded
+    } else {
+        status(context.grid, results.work.step, job.stale)
+    };
     let (number, mut slot) = publish.outputs.push(Issue {
         slot: job.slot,
         origin_ms: job.time_ms,
@@ -77,7 +81,12 @@ pub(crate) fn complete(
         scale: row.scaler.sigma(),
         model_version: publish.version,
     });
-    write(context, row, results.work, &mut slot);
+    let chosen = if status == Status::Degraded {
+        &setup.few
+    } else {
+        &setup.all
+    };
+    write(context, row, results.work, chosen, &mut slot);
     let mixes = Mixes {
         classical: row.classical_mix,
         served: row.served_mix,
@@ -187,14 +196,15 @@ fn cold_spread(row: &Row<'_>, work: &Work, h: f32) -> f32 {
     ((tenth / row.scaler.restore_scale(1.0)) as f32).min(1e15)
 }
 
-/// Quantiles and mean of every published horizon, in original units.
-fn write(context: &Context<'_>, row: &Row<'_>, work: &Work, slot: &mut OutputSlot<'_>) {
+/// Quantiles and mean of the published horizons at the places `chosen` (H), in original units.
+fn write(context: &Context<'_>, row: &Row<'_>, work: &Work, chosen: &[usize], slot: &mut OutputSlot<'_>) {
     let setup = context.setup;
-    let horizons = setup.plan.published.len();
+    let horizons = chosen.len();
     let levels = &setup.layout.dims.levels;
     let mut tracked = [0.0; QUANTILES_MAX];
     let mut normalised = [0.0; QUANTILES_MAX];
-    for (i, (&h, &place)) in setup.plan.published.iter().zip(&setup.places).enumerate() {
+    for (i, &at) in chosen.iter().enumerate() {
+        let (h, place) = (setup.plan.published[at], setup.places[at]);
         let (low, high) = (&work.horizons[place.low], &work.horizons[place.high]);
         let centre = finite(centre_at(context, row, work, h, place), work.now.last);
         let warm = place.between_logs(low.served_scale, high.served_scale);

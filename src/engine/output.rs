@@ -2,6 +2,7 @@
 
 use crate::engine::batch::{Batch, Verdict};
 use crate::engine::index::Index;
+use crate::engine::setup::Setup;
 use crate::engine::{Anomaly, Forecast, Judged, ModelVersion, Outcome, Status};
 
 /// The part of a forecast that is no array.
@@ -20,8 +21,12 @@ pub(crate) struct Issue {
 /// Forecasts of a batch; the buffers keep their memory from batch to batch.
 #[derive(Debug)]
 pub(crate) struct Outputs {
-    /// Published, ascending (H).
+    /// Published, ascending.
     horizons: Vec<u32>,
+    /// Those of them that are published under load.
+    few: Vec<u32>,
+    /// Whether only those are: then they are H.
+    thin: bool,
     /// Configured, ascending (Q).
     levels: Vec<f64>,
     /// Experts of a record, the network included (E).
@@ -47,11 +52,14 @@ pub(crate) struct OutputSlot<'a> {
 }
 
 impl Outputs {
-    pub(crate) const fn new(horizons: Vec<u32>, levels: Vec<f64>, experts_count: usize) -> Self {
+    pub(crate) fn new(setup: &Setup) -> Self {
+        let published = &setup.plan.published;
         Self {
-            horizons,
-            levels,
-            experts_count,
+            horizons: published.clone(),
+            few: setup.few.iter().map(|&place| published[place]).collect(),
+            thin: false,
+            levels: setup.config.quantiles.clone(),
+            experts_count: setup.experts().len(),
             issues: Vec::new(),
             mean: Vec::new(),
             quantiles: Vec::new(),
@@ -59,18 +67,29 @@ impl Outputs {
         }
     }
 
-    /// Forgets the forecasts, keeps the memory.
-    pub(crate) fn clear(&mut self) {
+    /// Forgets the forecasts, keeps the memory. `thin`: those to come have few of their horizons, where that leaves any out.
+    pub(crate) fn clear(&mut self, thin: bool) {
+        self.thin = thin && self.few.len() < self.horizons.len();
         self.issues.clear();
         self.mean.clear();
         self.quantiles.clear();
         self.experts.clear();
     }
 
+    /// Whether forecasts have few of their horizons.
+    pub(crate) const fn is_thin(&self) -> bool {
+        self.thin
+    }
+
+    /// Published, ascending (H).
+    fn horizons(&self) -> &[u32] {
+        if self.thin { &self.few } else { &self.horizons }
+    }
+
     /// Room for a forecast; its number.
     pub(crate) fn push(&mut self, issue: Issue) -> (u32, OutputSlot<'_>) {
         let number = self.issues.len();
-        let (h, q) = (self.horizons.len(), self.levels.len());
+        let (h, q) = (self.horizons().len(), self.levels.len());
         self.issues.push(issue);
         self.mean.resize((number + 1) * h, 0.0);
         self.quantiles.resize((number + 1) * q * h, 0.0);
@@ -85,14 +104,14 @@ impl Outputs {
 
     fn forecast<'a>(&'a self, number: u32, index: &'a Index) -> Forecast<'a> {
         let number = number as usize;
-        let (h, q, e) = (self.horizons.len(), self.levels.len(), self.experts_count);
+        let (h, q, e) = (self.horizons().len(), self.levels.len(), self.experts_count);
         let issue = &self.issues[number];
         Forecast {
             stream: index.id(issue.slot as usize),
             origin_ms: issue.origin_ms,
             interval_ms: issue.interval_ms,
             observed: issue.observed,
-            horizons: &self.horizons,
+            horizons: self.horizons(),
             mean: &self.mean[number * h..(number + 1) * h],
             levels: &self.levels,
             quantiles: &self.quantiles[number * q * h..(number + 1) * q * h],

@@ -23,7 +23,7 @@ pub struct PartitionState {
     pub(crate) clock: Clock,
     /// Rows on their way into a snapshot; boxed, since most of the time there are none.
     pub(crate) capture: Option<Box<Capture>>,
-    /// Whether forecasts leave horizons out.
+    /// Whether forecasts are published with few of their horizons.
     pub(crate) thin: bool,
 }
 
@@ -172,7 +172,8 @@ impl PartitionState {
         self.model = model;
     }
 
-    /// Whether forecasts are to leave horizons out from the next step on: output only, never state.
+    /// While on, forecasts are published with the first and the last of their horizons only, as [`Status::Degraded`] where
+    /// that leaves any out. Output only: state and the numbers of these horizons are the same bits.
     pub const fn thin(&mut self, on: bool) {
         self.thin = on;
     }

@@ -37,6 +37,10 @@ pub(crate) struct Setup {
     pub(crate) cadence: CadenceRules,
     /// (H) where each published horizon lies among the scored ones.
     pub(crate) places: Vec<Place>,
+    /// Places of the published horizons: all of them.
+    pub(crate) all: Vec<usize>,
+    /// Those that are published under load: the first and the last one.
+    pub(crate) few: Vec<usize>,
     /// Scored horizons whose errors tell of an anomaly.
     pub(crate) anomaly_horizons: Vec<usize>,
     /// Places of the band whose coverage is counted.
@@ -65,6 +69,12 @@ impl Setup {
             .iter()
             .map(|&h| Place::new(&plan.scored, h))
             .collect();
+        let all: Vec<usize> = (0..plan.published.len()).collect();
+        let few = if let [first, .., last] = all[..] {
+            vec![first, last]
+        } else {
+            all.clone()
+        };
         let (chosen, count) = anomaly::horizons(&plan.scored);
         let band = band(&config.quantiles);
         let anomaly_horizons = chosen[..count].to_vec();
@@ -77,6 +87,8 @@ impl Setup {
             layout,
             cadence,
             places,
+            all,
+            few,
             anomaly_horizons,
             band,
         }

@@ -52,16 +52,11 @@ impl Engine {
         } else {
             0
         };
-        let experts = setup.experts().len();
         Self {
             grids: Grids::default(),
             wave: Wave::new(&setup.shape),
             remake: Vec::with_capacity(WAVE_ROWS),
-            outputs: Outputs::new(
-                setup.plan.published.clone(),
-                setup.config.quantiles.clone(),
-                experts,
-            ),
+            outputs: Outputs::new(&setup),
             tape: TapeBuffer::new(dims, TAPE_CHUNK_ROWS, chunks),
             setup: Arc::new(setup),
         }
@@ -118,7 +113,7 @@ impl Engine {
 
     /// Steps everything admitted. The batch is cleared at the next admit after a step.
     pub fn step<'a>(&'a mut self, state: &'a mut PartitionState) -> Outcomes<'a> {
-        self.outputs.clear();
+        self.outputs.clear(state.thin);
         state.batch.split(state.slab.len());
         for (entry, verdict) in state.batch.entries.iter().zip(&mut state.batch.verdicts) {
             if entry.slot == NO_SLOT {

@@ -7,6 +7,7 @@ mod model;
 mod outcomes;
 mod rows;
 mod snapshot;
+mod thin;
 
 use std::sync::Arc;
 
@@ -80,6 +81,7 @@ pub(super) struct Kept {
     pub(super) stream: String,
     pub(super) origin_ms: i64,
     pub(super) observed: f64,
+    pub(super) horizons: Vec<u32>,
     pub(super) mean: Vec<f64>,
     /// (Q,H).
     pub(super) quantiles: Vec<f64>,
@@ -110,6 +112,7 @@ impl Seen {
                 stream: forecast.stream.to_owned(),
                 origin_ms: forecast.origin_ms,
                 observed: forecast.observed,
+                horizons: forecast.horizons.to_vec(),
                 mean: forecast.mean.to_vec(),
                 quantiles: forecast.quantiles.to_vec(),
                 experts: forecast.experts.to_vec(),
