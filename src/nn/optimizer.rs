@@ -41,6 +41,27 @@ impl Adam {
         }
     }
 
+    /// First and second moments, and .9^k and .99^k of the k updates done: what [`Adam::from_parts`] goes on from.
+    #[must_use]
+    pub fn parts(&self) -> (&[f32], &[f32], [f64; 2]) {
+        (&self.first, &self.second, [self.power_1, self.power_2])
+    }
+
+    /// Goes on from where [`Adam::parts`] were.
+    ///
+    /// # Panics
+    /// If the moments are not equally many.
+    #[must_use]
+    pub fn from_parts(first: Vec<f32>, second: Vec<f32>, [power_1, power_2]: [f64; 2]) -> Self {
+        assert_eq!(first.len(), second.len(), "first and second moments");
+        Self {
+            first,
+            second,
+            power_1,
+            power_2,
+        }
+    }
+
     /// One update in place.
     ///
     /// # Errors
@@ -104,6 +125,18 @@ impl Ema {
             average: weights.to_vec(),
             updates: 0,
         }
+    }
+
+    /// Goes on from an average of so many updates.
+    #[must_use]
+    pub const fn from_parts(average: Vec<f32>, updates: u64) -> Self {
+        Self { average, updates }
+    }
+
+    /// Updates it has seen.
+    #[must_use]
+    pub const fn updates(&self) -> u64 {
+        self.updates
     }
 
     /// Takes the weights after one more update.

@@ -60,6 +60,11 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    /// Oldest first.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = &Pair> {
+        self.pairs.iter()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.pairs.clear();
     }

@@ -15,6 +15,24 @@ const BAD_IN_A_ROW: u32 = 3;
 /// Losses before the running mean means something.
 const LOSSES_MIN: u64 = 20;
 
+/// Where a [`Learner`] stands; the arena's layout throughout.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Standing {
+    pub(crate) params: Vec<f32>,
+    pub(crate) average: Vec<f32>,
+    /// Adam's moments.
+    pub(crate) first: Vec<f32>,
+    pub(crate) second: Vec<f32>,
+    /// Adam's powers.
+    pub(crate) powers: [f64; 2],
+    /// Updates that the average has seen.
+    pub(crate) updates: u64,
+    /// NaN before the first loss.
+    pub(crate) loss_mean: f64,
+    pub(crate) losses: u64,
+    pub(crate) bad_in_a_row: u32,
+}
+
 /// What a training step did.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Learned {
@@ -64,6 +82,33 @@ impl Learner {
         self.loss_mean = f64::NAN;
         self.losses = 0;
         self.bad_in_a_row = 0;
+    }
+
+    /// Where it stands.
+    pub(crate) fn standing(&self) -> Standing {
+        let (first, second, powers) = self.adam.parts();
+        Standing {
+            params: self.params.as_slice().to_vec(),
+            average: self.ema.as_slice().to_vec(),
+            first: first.to_vec(),
+            second: second.to_vec(),
+            powers,
+            updates: self.ema.updates(),
+            loss_mean: self.loss_mean,
+            losses: self.losses,
+            bad_in_a_row: self.bad_in_a_row,
+        }
+    }
+
+    /// Goes on from there; the layout must be this learner's.
+    pub(crate) fn resume(&mut self, standing: Standing) {
+        assert_eq!(standing.params.len(), self.params.as_slice().len(), "weights");
+        self.params.as_mut_slice().copy_from_slice(&standing.params);
+        self.ema = Ema::from_parts(standing.average, standing.updates);
+        self.adam = Adam::from_parts(standing.first, standing.second, standing.powers);
+        self.loss_mean = standing.loss_mean;
+        self.losses = standing.losses;
+        self.bad_in_a_row = standing.bad_in_a_row;
     }
 
     /// One mini-batch. `seed` draws the dropout masks.

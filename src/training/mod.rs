@@ -15,6 +15,9 @@
 //! # Test, then train
 //! Every mini-batch of freshly matured rows is scored, forward only, by the served, the trained and the best kept
 //! ancestor's weights *before* it becomes training material. What is offered is exactly what was scored last.
+//!
+//! # After a restart
+//! [`Trainer::state`] is kept beside each version; a trainer that begins from that version goes on from there.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -27,11 +30,13 @@ mod gate;
 mod learner;
 pub mod report;
 mod schedule;
+pub mod state;
 mod tape;
 pub mod trainer;
 
 pub use config::Config;
 pub use report::{Offer, Reason, Stats, Step};
+pub use state::{State, StateError};
 pub use trainer::Trainer;
 
 #[cfg(test)]

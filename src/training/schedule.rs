@@ -43,6 +43,17 @@ impl Schedule {
         }
     }
 
+    /// What is owed and was earned, then what was trained, in all and since Adam's moments were zero.
+    pub(crate) const fn counts(&self) -> ([f64; 2], [u64; 2]) {
+        ([self.owed, self.earned], [self.trained, self.since_zero])
+    }
+
+    /// Goes on from there.
+    pub(crate) const fn resume(&mut self, [owed, earned]: [f64; 2], [trained, since_zero]: [u64; 2]) {
+        (self.owed, self.earned) = (owed, earned);
+        (self.trained, self.since_zero) = (trained, since_zero);
+    }
+
     /// Rows were taken onto a tape that holds `tape_rows` now. What is owed never exceeds what all rows on the tape
     /// would be owed: with a CPU cap the rest is never made up for.
     pub(crate) fn earn(&mut self, rows: u64, tape_rows: usize) {

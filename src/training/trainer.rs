@@ -10,6 +10,7 @@ use crate::nn::{Batch, Params, Shape};
 use crate::training::gate::{BATCHES_MIN, Pair, Verdict, Window};
 use crate::training::learner::{Learned, Learner};
 use crate::training::schedule::{START_BATCHES, Schedule};
+use crate::training::state::{State, StateError, window};
 use crate::training::tape::{Layout, Segment, Tape};
 use crate::training::{Config, Offer, Reason, Stats, Step};
 
@@ -320,6 +321,67 @@ impl Trainer {
         self.start_from_served();
     }
 
+    /// Where it stands, to go on from after a restart.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let (owed, trained) = self.schedule.counts();
+        State {
+            served: self.served.version,
+            lineage: self.served.lineage,
+            ancestor: self.ancestor.as_ref().map(|model| model.version),
+            rng: self.rng.clone(),
+            learner: self.learner.standing(),
+            candidate: self.candidate.as_slice().to_vec(),
+            owed,
+            trained,
+            batches_since: self.batches_since,
+            update: self.update.pairs().copied().collect(),
+            regret: self.regret.pairs().copied().collect(),
+        }
+    }
+
+    /// Goes on from where `state` was, as a trainer of the same version; the tape fills anew. `ancestor` is the model that
+    /// [`State::ancestor`] names: without it there is none to roll back to until the next version.
+    ///
+    /// # Errors
+    /// It is of another version or other weights; nothing was changed.
+    pub fn resume(&mut self, state: State, ancestor: Option<Arc<Model>>) -> Result<(), StateError> {
+        let count = |params: &Params| params.as_slice().len() as u64;
+        for (what, found, expected) in [
+            ("version", state.served.0, self.served.version.0),
+            ("lineage", state.lineage, self.served.lineage),
+            (
+                "a number of weights",
+                state.learner.params.len() as u64,
+                count(&self.candidate),
+            ),
+        ] {
+            if found != expected {
+                return Err(StateError::Another {
+                    what,
+                    found,
+                    expected,
+                });
+            }
+        }
+        let fits = |model: &Arc<Model>| {
+            Some(model.version) == state.ancestor && model.params.shape() == self.served.params.shape()
+        };
+        self.ancestor = ancestor.filter(fits);
+        self.regret = if self.ancestor.is_some() {
+            window(&state.regret)
+        } else {
+            Window::default()
+        };
+        self.rng = state.rng;
+        self.learner.resume(state.learner);
+        self.candidate.as_mut_slice().copy_from_slice(&state.candidate);
+        self.schedule.resume(state.owed, state.trained);
+        self.batches_since = state.batches_since;
+        self.update = window(&state.update);
+        Ok(())
+    }
+
     /// Counters and gauges.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -346,6 +408,11 @@ impl Trainer {
     #[cfg(test)]
     pub(crate) fn parts(&mut self) -> (&mut Learner, &mut Schedule) {
         (&mut self.learner, &mut self.schedule)
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn swap_tape(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.tape, &mut other.tape);
     }
 
     /// Lets every candidate pass: the negative control of the gate.

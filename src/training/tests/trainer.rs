@@ -11,16 +11,16 @@ const STREAMS: usize = 16;
 const INTERVAL_MS: i64 = 30_000;
 
 /// A plant, its trainer and what serves; 30 s pass with every round of 4 steps.
-struct House {
+pub(super) struct House {
     plant: Plant,
-    trainer: Trainer,
-    served: Arc<Model>,
+    pub(super) trainer: Trainer,
+    pub(super) served: Arc<Model>,
     now_ms: i64,
     steps: Vec<Step>,
 }
 
 impl House {
-    fn new(config: Config, seed: u64) -> Self {
+    pub(super) fn new(config: Config, seed: u64) -> Self {
         let served = first_model();
         let mut plant = Plant::new(STREAMS, 1);
         plant.serve(Arc::clone(&served));
@@ -55,7 +55,7 @@ impl House {
         self.trainer.published(model);
     }
 
-    fn rounds(&mut self, count: usize) {
+    pub(super) fn rounds(&mut self, count: usize) {
         for _ in 0..count {
             if let Some(offer) = self.round() {
                 self.publish(offer.model);
