@@ -5,22 +5,6 @@ use crate::config::DEFAULTS;
 /// Keys of the contract that this release refuses rather than ignores, names of pipelines as `*`, and why.
 const NOT_SERVED: &[(&str, &str)] = &[
     (
-        "store.snapshot_interval_s",
-        "state is made anew by replay after a restart, without snapshots",
-    ),
-    (
-        "store.snapshot_mb_per_s",
-        "state is made anew by replay after a restart, without snapshots",
-    ),
-    (
-        "store.keep",
-        "state is made anew by replay after a restart, without snapshots",
-    ),
-    (
-        "pipeline.*.stream_ttl",
-        "a full partition answers new streams `over_capacity`; raise `streams_max`",
-    ),
-    (
         "pipeline.*.covariates",
         "streams are forecast from their own past",
     ),

@@ -192,7 +192,7 @@ fn read(tree: &Table, sources: &Sources, reader: &mut Reader) -> Option<Config> 
     let training = services::training(root.section(reader, "training"), reader);
     let common = pipeline::Common {
         cluster: cluster.as_ref(),
-        rebuild: store.as_ref().map(|(_, rebuild)| *rebuild),
+        store: store.as_ref(),
         training: training.as_ref(),
     };
     let mut section = root.section(reader, "pipeline");
@@ -213,7 +213,7 @@ fn read(tree: &Table, sources: &Sources, reader: &mut Reader) -> Option<Config> 
             instance: service.instance,
             client: cluster.client,
         },
-        store: store?.0,
+        store: store?.config,
         pipelines: pipelines?,
     })
 }

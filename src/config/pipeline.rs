@@ -10,7 +10,7 @@ use crate::config::domain;
 use crate::config::forecast;
 use crate::config::process::Pipeline;
 use crate::config::reader::{Files, Reader, Section};
-use crate::config::services::Training;
+use crate::config::services::{Store, Training};
 use crate::training;
 use crate::worker;
 use crate::worker::config::Start;
@@ -21,7 +21,7 @@ const ANY_DURATION: RangeInclusive<i64> = 0..=36_600 * DAY_MS;
 /// What pipelines take from the other sections; `None` where that is broken.
 pub(super) struct Common<'c> {
     pub(super) cluster: Option<&'c Cluster>,
-    pub(super) rebuild: Option<Duration>,
+    pub(super) store: Option<&'c Store>,
     pub(super) training: Option<&'c Training>,
 }
 
@@ -68,10 +68,10 @@ fn one(name: &str, mut section: Section<'_>, common: &Common<'_>, reader: &mut R
     let output = output(section.section(reader, "output"), reader);
     let (dead_letter_topic, dead_letter_drops) = dead_letter(section.section(reader, "dead_letter"), reader);
     let train = train(section.section(reader, "train"), common, reader);
-    let (publish_warming, output_topic) = output.unzip();
+    let publish_warming = output.as_ref().map(|output| output.publish_warming);
     let engine = forecast::engine(&mut section, publish_warming, common.training, reader);
     section.finish(reader);
-    let (input, cluster) = (input?, common.cluster?);
+    let (input, output, cluster, store) = (input?, output?, common.cluster?, common.store?);
     Some(Pipeline {
         worker: worker::Config {
             pipeline: name.to_owned(),
@@ -79,14 +79,17 @@ fn one(name: &str, mut section: Section<'_>, common: &Common<'_>, reader: &mut R
             topics: input.topics,
             start: input.start,
             warmup: input.warmup,
-            rebuild: common.rebuild?,
-            output_topic: output_topic?,
+            rebuild: store.rebuild,
+            output_topic: output.topic,
             dead_letter_topic: dead_letter_topic?,
             dead_letter_drops: dead_letter_drops?,
             commit_interval: cluster.commit_interval,
             transaction_age_max: cluster.transaction_age_max,
             turn_records_max: cluster.turn_records_max,
             lag_pause_training: common.training?.lag_pause,
+            lag_thin: output.lag_thin,
+            snapshot_interval: store.snapshot_interval,
+            snapshot_bytes_per_s: store.snapshot_bytes_per_s,
             input: input.decoder,
             engine: engine?,
         },
@@ -203,14 +206,27 @@ fn field(name: &str) -> Result<String, String> {
     Ok(name.to_owned())
 }
 
-/// Whether a stream publishes while it warms up, and the topic.
-fn output(mut section: Section<'_>, reader: &mut Reader) -> Option<(bool, String)> {
+struct Output {
+    topic: String,
+    /// Whether a stream publishes while it warms up.
+    publish_warming: bool,
+    lag_thin: i64,
+}
+
+fn output(mut section: Section<'_>, reader: &mut Reader) -> Option<Output> {
     let topic = section.read(reader, "topic", topic);
     let start_when = section.read(reader, "start_when", |node| {
         domain::choice(node, &[("ready", false), ("always", true)], &[])
     });
+    let lag_thin = section.read(reader, "lag_thin", |node| {
+        domain::whole(node, &(1..=i64::MAX), "a lag of 0 is never reached")
+    });
     section.finish(reader);
-    Some((start_when?, topic?))
+    Some(Output {
+        topic: topic?,
+        publish_warming: start_when?,
+        lag_thin: lag_thin?,
+    })
 }
 
 fn dead_letter(mut section: Section<'_>, reader: &mut Reader) -> (Option<String>, Option<bool>) {

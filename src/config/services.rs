@@ -1,6 +1,7 @@
 //! Sections `service`, `store` and `training`.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::domain;
@@ -73,9 +74,34 @@ pub(super) fn service(mut section: Section<'_>, reader: &mut Reader) -> Option<S
     })
 }
 
-/// Section `store`: the store, and how far back state is made anew.
-pub(super) fn store(mut section: Section<'_>, reader: &mut Reader) -> Option<(store::Config, Duration)> {
+/// Section `store`: the store, and how state is kept in it and made anew.
+#[derive(Clone, Debug)]
+pub(super) struct Store {
+    pub(super) config: store::Config,
+    pub(super) rebuild: Duration,
+    pub(super) snapshot_interval: Duration,
+    pub(super) snapshot_bytes_per_s: u64,
+}
+
+pub(super) fn store(mut section: Section<'_>, reader: &mut Reader) -> Option<Store> {
     let url = section.read(reader, "url", store_url);
+    let snapshot_interval = section.read(reader, "snapshot_interval_s", |node| {
+        seconds(
+            node,
+            &(1..=86_400),
+            "more would be read again for hours after a crash",
+        )
+    });
+    let snapshot_mb_per_s = section.read(reader, "snapshot_mb_per_s", |node| {
+        domain::whole(node, &(1..=100_000), "less would never be done")
+    });
+    let keep = section.read(reader, "keep", |node| {
+        domain::count(
+            node,
+            &(3..=1000),
+            "with fewer a damaged one and a crash while the next is written could leave none",
+        )
+    });
     let rebuild = section.read(reader, "rebuild", |node| {
         domain::duration(
             node,
@@ -84,7 +110,23 @@ pub(super) fn store(mut section: Section<'_>, reader: &mut Reader) -> Option<(st
         )
     });
     section.finish(reader);
-    Some((store::Config { url: url? }, rebuild?))
+    Some(Store {
+        config: store::Config {
+            url: url?,
+            keep: keep?,
+        },
+        rebuild: rebuild?,
+        snapshot_interval: snapshot_interval?,
+        snapshot_bytes_per_s: snapshot_mb_per_s?.unsigned_abs() * 1_000_000,
+    })
+}
+
+/// A whole number of seconds.
+fn seconds(node: &Node, range: &RangeInclusive<i64>, why: &str) -> Result<Duration, String> {
+    let seconds = domain::whole(node, range, why)?;
+    Ok(Duration::from_secs(
+        u64::try_from(seconds).expect("ranges of seconds begin at 0 or above"),
+    ))
 }
 
 fn store_url(node: &Node) -> Result<String, String> {
@@ -92,12 +134,13 @@ fn store_url(node: &Node) -> Result<String, String> {
     let way_out = "write \"file:///var/lib/tidecast\"";
     if url.starts_with("s3:") {
         return Err(format!(
-            "`{url}` is not served yet, models are kept on a local disk: {way_out}"
+            "`{url}` is not served yet, models and snapshots are kept on a local disk: {way_out}"
         ));
     }
     let path = url.strip_prefix("file://");
-    let path =
-        path.ok_or_else(|| format!("`{url}` is no place for models, only file:// is served: {way_out}"))?;
+    let path = path.ok_or_else(|| {
+        format!("`{url}` is no place for models and snapshots, only file:// is served: {way_out}")
+    })?;
     if !path.starts_with('/') {
         return Err(format!(
             "`{url}` has no absolute path, three slashes begin it: {way_out}"
@@ -126,14 +169,11 @@ pub(super) fn training(mut section: Section<'_>, reader: &mut Reader) -> Option<
         domain::share(node, &(0.0..=1.0), "a trainer is one thread, and 0 turns it off")
     });
     let publish_interval = section.read(reader, "publish_interval_s", |node| {
-        let seconds = domain::whole(
+        seconds(
             node,
             &(1..=86_400),
             "each version is a file and a switch of every worker",
-        )?;
-        Ok(Duration::from_secs(
-            u64::try_from(seconds).expect("within its range"),
-        ))
+        )
     });
     let tape_bytes = section.read(reader, "tape", |node| {
         domain::size(node, &(1_000_000..=1 << 40), "less holds no mini-batch")

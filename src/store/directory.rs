@@ -69,11 +69,40 @@ fn sweep(directory: &Path, now_s: i64, depth: usize) {
     }
 }
 
-/// Names that `object_store` stages uploads under: `<name>#<digits>`.
+/// Names that `object_store` stages uploads under, `<name>#<digits>`, and those that snapshots wait under for theirs,
+/// `<offset>.<process>-<count>.part`.
 fn is_temporary(name: &str) -> bool {
-    name.rsplit_once('#').is_some_and(|(stem, number)| {
-        !stem.is_empty() && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
-    })
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let is_staged = name
+        .rsplit_once('#')
+        .is_some_and(|(stem, number)| !stem.is_empty() && digits(number));
+    let is_part = name
+        .strip_suffix(".part")
+        .and_then(|stem| stem.split_once('.'))
+        .is_some_and(|(offset, _)| digits(offset));
+    is_staged || is_part
+}
+
+/// Removes abandoned temporaries of one folder, in which `fresh` was just written: its time is the file system's own.
+pub(super) fn sweep_folder(folder: &Path, fresh: &str) {
+    if let Ok(metadata) = fs::metadata(folder.join(fresh)) {
+        sweep(folder, metadata.mtime(), 0);
+    }
+}
+
+/// Removes the temporary at `path` and what `object_store` staged it under.
+pub(super) fn remove_staged(path: &Path) {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return;
+    };
+    let name = name.to_string_lossy();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let found = entry.file_name();
+        let found = found.to_string_lossy();
+        if found.starts_with(&*name) && is_temporary(&found) {
+            let _ = fs::remove_file(entry.path()); // as good as gone: it is swept once it is old
+        }
+    }
 }
 
 fn remove_abandoned(file: &Path, now_s: i64) {

@@ -19,7 +19,7 @@ const QUEUED_MAX: usize = 64;
 /// A network of 3 layers of 512 units has some 20 MB; ten times that is no file of ours.
 const OBJECT_BYTES_MAX: u64 = 256 << 20;
 /// Versions are pruned to 64 and what is protected; beyond this a directory is not ours.
-const LISTED_MAX: usize = 100_000;
+pub(super) const LISTED_MAX: usize = 100_000;
 /// Seconds on a healthy disk are milliseconds; a spun-down or remote one may take a few.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -214,7 +214,7 @@ impl Drop for Store {
     }
 }
 
-fn parse(path: &str) -> Result<Path, Error> {
+pub(super) fn parse(path: &str) -> Result<Path, Error> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     match Path::parse(path) {
         Ok(parsed) if path.chars().all(plain) => Ok(parsed),
@@ -323,7 +323,7 @@ async fn list(url: &str, files: &LocalFileSystem, prefix: &Path) -> Result<Vec<E
     Ok(entries)
 }
 
-fn failed(url: &str, path: &str, action: &'static str, source: object_store::Error) -> Error {
+pub(super) fn failed(url: &str, path: &str, action: &'static str, source: object_store::Error) -> Error {
     let way_out = way_out(io_kind(&source));
     Error::Disk {
         url: url.into(),

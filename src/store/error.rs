@@ -123,3 +123,14 @@ pub(super) fn io_kind(error: &(dyn StdError + 'static)) -> io::ErrorKind {
     }
     io::ErrorKind::Other
 }
+
+/// An error and its causes in one line.
+pub(super) fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}

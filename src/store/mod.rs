@@ -1,19 +1,22 @@
-//! Models at rest, on `file://`; the only place that names `object_store`.
+//! Models and snapshots at rest, on `file://`; the only place that names `object_store`.
 //!
 //! [`Store`] owns one named thread with a small runtime of its own and answers blocking calls within a deadline;
-//! [`ModelStore`] lays a pipeline's versions out in it. Objects are immutable: they are put if absent, synced to disk
-//! together with their directory, and only ever deleted whole.
+//! [`ModelStore`] lays a pipeline's versions out in it. [`SnapshotStore`] has threads of its own, since a snapshot takes
+//! seconds where a model takes milliseconds. Objects are immutable: they are put if absent, synced to disk together with
+//! their directory, and only ever deleted whole.
 
 pub mod config;
 mod directory;
 pub mod disk;
 pub mod error;
 pub mod models;
+pub mod snapshots;
 
 pub use config::Config;
 pub use disk::{Entry, Put, Store};
 pub use error::Error;
 pub use models::ModelStore;
+pub use snapshots::{SnapshotPort, SnapshotStore};
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::engine::{Model, ModelVersion};
+use crate::store::error::chain;
 use crate::store::{Error, Put, Store};
 
 /// Versions that stay whether or not somebody names them: at one per 30 s half an hour to roll back in by hand.
@@ -112,15 +113,4 @@ impl ModelStore {
         // One name per version: `1.safetensors` is not version 1.
         (self.path(version) == path).then_some(version)
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

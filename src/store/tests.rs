@@ -12,6 +12,7 @@ use crate::store::{Config, Error, ModelStore, Put, Store};
 fn open(directory: &Path) -> Result<Store, Error> {
     Store::open(&Config {
         url: format!("file://{}", directory.display()),
+        keep: 3,
     })
 }
 

@@ -25,7 +25,10 @@ fn layers_begin_with_the_defaults() {
         (config.kafka.group.as_str(), config.kafka.brokers.as_slice()),
         ("tidecast", &["127.0.0.1:9092".to_owned()][..])
     );
-    assert_eq!(config.store.url, "file:///var/lib/tidecast");
+    assert_eq!(
+        (config.store.url.as_str(), config.store.keep),
+        ("file:///var/lib/tidecast", 3)
+    );
     let [plant] = config.pipelines.as_slice() else {
         panic!("one pipeline")
     };
@@ -38,6 +41,11 @@ fn layers_begin_with_the_defaults() {
         (worker.warmup, worker.rebuild),
         (Duration::ZERO, Duration::from_secs(7 * 86_400))
     );
+    assert_eq!(
+        (worker.snapshot_interval, worker.snapshot_bytes_per_s),
+        (Duration::from_secs(60), 10_000_000)
+    );
+    assert_eq!((worker.lag_pause_training, worker.lag_thin), (10_000, 100_000));
     assert_eq!(worker.commit_interval, Duration::from_millis(500));
     // A third of the broker's time-out of a transaction.
     assert_eq!(worker.transaction_age_max, Duration::from_secs(5));
