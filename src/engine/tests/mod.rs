@@ -1,12 +1,15 @@
 //! The engine as its callers see it.
 
 mod batching;
+mod capacity;
 mod hostile;
 mod learning;
 mod model;
 mod outcomes;
 mod rows;
 mod snapshot;
+mod snapshot_file;
+mod snapshot_kept;
 mod thin;
 
 use std::sync::Arc;
