@@ -35,7 +35,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Prospect {
     /// As the group knows it.
     pub(crate) next: NextOffset,
-    /// The committed offset's metadata, without what lies after it; `None` where it is not ours.
+    /// The committed offset's metadata; `None` where it is not ours. Where an operator has set the offset back and kept the
+    /// metadata, its later switches are made again where they were made.
     pub(crate) known: Option<SwitchLog>,
     /// Ends of the log.
     pub(crate) ends: Log,
@@ -88,11 +89,7 @@ pub(crate) fn survey<S: Source>(
             config.topics[id.topic], id.partition, ends.end
         )));
     }
-    let mut known = committed.metadata.parse::<SwitchLog>().ok();
-    if let Some(known) = &mut known {
-        // An operator may have set the offset back: what lies after it has not happened.
-        known.forget_after(next);
-    }
+    let known = committed.metadata.parse::<SwitchLog>().ok();
     let served_nothing = known.as_ref().is_some_and(|known| known.entries().is_empty());
     let prospect = Prospect { next, known, ends };
     if served_nothing {

@@ -133,12 +133,6 @@ impl SwitchLog {
         self.entries.drain(..over.saturating_sub(1));
     }
 
-    /// Forgets switches after `committed`: where an offset was set back, they have not happened.
-    pub fn forget_after(&mut self, committed: NextOffset) {
-        let happened = self.entries.partition_point(|entry| entry.0 <= committed);
-        self.entries.truncate(happened);
-    }
-
     /// For a replay from the base although what served there was forgotten: the oldest version known stands in. Whether
     /// one has to.
     pub fn reach_back(&mut self) -> bool {
@@ -341,9 +335,6 @@ mod tests {
             assert_eq!(kept.reach_back(), expected != reached);
             assert_eq!(kept.to_string(), reached);
         }
-        let mut set_back = log;
-        set_back.forget_after(NextOffset(19));
-        assert_eq!(set_back.to_string(), "1;0;0:1,10:2");
     }
 
     #[test]
