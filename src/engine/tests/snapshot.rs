@@ -170,7 +170,7 @@ fn fingerprint_of_a_configuration_is_of_what_shapes_state() {
         |c| c.publish_warming = false,
         |c| c.tape_share = 1.0,
         |c| {
-            let all = crate::experts::ExpertSet::from_names([].into_iter()).unwrap();
+            let all = crate::experts::ExpertSet::from_names([]).unwrap();
             c.experts = all.iter().map(|expert| expert.name().to_owned()).collect();
             c.experts.reverse();
         },

@@ -46,81 +46,54 @@ fn damage_is_refused_by_name() {
     let (bench, bytes) = file(&config);
     let ends = ends(&bytes);
     assert_eq!(ends.len(), 4, "header, two blocks, end");
-    let refused = |bytes: &[u8]| decoded(&bench.engine, bytes).unwrap_err();
     let flipped = |at: usize| {
         let mut other = bytes.clone();
         other[at] ^= 1;
-        refused(&other)
+        decoded(&bench.engine, &other).unwrap_err()
+    };
+    let damaged = |at: usize| match flipped(at) {
+        Refusal::Checksum { part, .. } => part,
+        other => panic!("{other}"),
     };
     assert!(matches!(flipped(0), Refusal::Magic { .. }));
     assert!(matches!(flipped(8), Refusal::Format { found: 0, newest: 1 }));
-    assert!(matches!(
-        flipped(30),
-        Refusal::Checksum {
-            part: Part::Header,
-            ..
-        }
-    ));
-    assert!(matches!(
-        flipped(ends[0]),
-        Refusal::Tag {
-            part: Part::Block(0),
-            ..
-        }
-    ));
-    assert!(matches!(
-        flipped(ends[0] + 50),
-        Refusal::Checksum {
-            part: Part::Block(0),
-            ..
-        }
-    ));
-    assert!(matches!(
-        flipped(ends[2] - 1),
-        Refusal::Checksum {
-            part: Part::Block(1),
-            ..
-        }
-    ));
-    assert!(matches!(
-        flipped(ends[3] - 1),
-        Refusal::Checksum { part: Part::End, .. }
-    ));
-    assert!(matches!(
-        refused(&bytes[..ends[3] - 1]),
-        Refusal::Truncated { part: Part::End }
-    ));
-    assert!(matches!(
-        refused(&bytes[..ends[1] + 9]),
-        Refusal::Truncated { part: Part::Block(1) }
-    ));
-    assert!(matches!(refused(&[]), Refusal::Truncated { part: Part::Header }));
-    let mut longer = bytes.clone();
-    longer.push(0);
-    assert!(matches!(refused(&longer), Refusal::Trailing));
-    let cut = |parts: &[std::ops::Range<usize>]| {
-        let parts: Vec<&[u8]> = parts.iter().map(|part| &bytes[part.clone()]).collect();
-        refused(&parts.concat())
+    let block = Part::Block(0);
+    assert!(matches!(flipped(ends[0]), Refusal::Tag { part, .. } if part == block));
+    assert_eq!(damaged(30), Part::Header);
+    assert_eq!(damaged(ends[0] + 50), block);
+    assert_eq!(damaged(ends[2] - 1), Part::Block(1));
+    assert_eq!(damaged(ends[3] - 1), Part::End);
+}
+
+#[test]
+fn what_is_missing_repeated_or_too_much_is_refused_by_name() {
+    let config = small();
+    let (bench, bytes) = file(&config);
+    let [head, first, second, all] = ends(&bytes)[..] else {
+        panic!("header, two blocks, end")
     };
-    let [head, first, second, all] = [ends[0], ends[1], ends[2], ends[3]];
-    assert!(matches!(
-        cut(&[0..head, first..all]),
-        Refusal::Order {
-            found: 1,
-            expected: 0
-        }
-    ));
-    assert!(matches!(
-        cut(&[0..first, head..all]),
-        Refusal::Order {
-            found: 0,
-            expected: 1
-        }
-    ));
-    assert!(matches!(
-        cut(&[0..first, second..all]),
-        Refusal::Checksum { part: Part::End, .. }
-    ));
+    let joined = |parts: &[std::ops::Range<usize>]| {
+        let parts: Vec<&[u8]> = parts.iter().map(|part| &bytes[part.clone()]).collect();
+        decoded(&bench.engine, &parts.concat())
+    };
+    let cut = |end: usize| match decoded(&bench.engine, &bytes[..end]) {
+        Err(Refusal::Truncated { part }) => part,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((cut(0), cut(all - 1)), (Part::Header, Part::End));
+    assert_eq!((cut(first + 9), cut(second)), (Part::Block(1), Part::Block(2)));
+    assert!(matches!(joined(&[0..all, 0..1]), Err(Refusal::Trailing)));
+    let order = |parts: &[std::ops::Range<usize>]| match joined(parts) {
+        Err(Refusal::Order { found, expected }) => (found, expected),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(order(&[0..head, first..all]), (1, 0), "the first is missing");
+    assert_eq!(order(&[0..first, head..all]), (0, 1), "the first twice");
+    let last = joined(&[0..first, second..all]);
+    assert!(
+        matches!(last, Err(Refusal::Checksum { part: Part::End, .. })),
+        "the last is missing"
+    );
     assert!(decoded(&bench.engine, &bytes).is_ok());
 }
 
@@ -203,7 +176,8 @@ fn what_does_not_agree_is_refused_though_its_checksums_do() {
             ..
         }
     ));
-    let changes: [(&str, fn(&mut snapshot::Dims)); 6] = [
+    type Change = (&'static str, fn(&mut snapshot::Dims));
+    let changes: [Change; 6] = [
         ("words", |dims| dims.scored.push(2)),
         ("scored", |dims| dims.scored = vec![1, 5, 3]),
         ("scored", |dims| dims.scored = (1..100).collect()),
