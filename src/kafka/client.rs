@@ -50,6 +50,7 @@ pub(crate) fn consumer(config: &Config, pipeline: &str, worker: usize) -> Client
         ("session.timeout.ms", "20000"),
         ("heartbeat.interval.ms", "3000"),
         ("max.poll.interval.ms", "300000"),
+        ("fetch.wait.max.ms", "100"), // a fetch that waits holds up that of a partition that starts; smaller: idle traffic
         ("fetch.queue.backoff.ms", "20"), // the default of a second starves a worker that keeps up
         ("fetch.error.backoff.ms", "200"),
         ("queued.max.messages.kbytes", "16384"), // bounds what is prefetched, per partition
@@ -73,13 +74,23 @@ pub(crate) fn consumer(config: &Config, pipeline: &str, worker: usize) -> Client
     client.set("check.crcs", "true");
     client.set("enable.partition.eof", "true");
     client.set("allow.auto.create.topics", "false");
+    // Some lines with each refresh of the metadata; one of them says that a topic was created anew.
+    let debug = config.client.get("debug");
+    let contexts = debug.map_or("metadata".to_owned(), |contexts| format!("{contexts},metadata"));
+    client.set("debug", contexts);
+    client.set_log_level(RDKafkaLogLevel::Debug);
     client
 }
 
 /// A client that asks about the group and reads single records, and never joins.
 pub(crate) fn visitor(config: &Config, pipeline: &str, purpose: &str) -> ClientConfig {
     let id = format!("{}.{pipeline}.{}.{purpose}", config.group, config.instance);
-    let mut client = base(config, &id, &[("reconnect.backoff.max.ms", "2000")]);
+    let defaults = [
+        ("reconnect.backoff.max.ms", "2000"),
+        // A fetch that waits at the end of a log holds up the one of the next question.
+        ("fetch.wait.max.ms", "10"),
+    ];
+    let mut client = base(config, &id, &defaults);
     client.set("group.id", group_id(config, pipeline));
     client.set("enable.auto.commit", "false");
     client.set("enable.auto.offset.store", "false");

@@ -35,15 +35,16 @@ const GROUPS: &[Group] = &[
     },
     Group {
         meaning: Meaning::Refused,
-        why: "its topic takes no record like this one (a compacted topic none without a key; see its settings and the \
-              broker's policies)",
-        codes: &[InvalidRecord, PolicyViolation, UnsupportedForMessageFormat],
-    },
-    Group {
-        meaning: Meaning::Refused,
-        why: "the record's Kafka timestamp, which is that of its input record, lies outside of the topic's \
-              `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms`",
-        codes: &[InvalidTimestamp],
+        // Brokers answer `InvalidRecord` for a timestamp, too.
+        why: "its topic takes no record like this one: a compacted one takes none without a key, \
+              `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms` bound the Kafka timestamp, which is \
+              that of the input record, and the broker may have policies",
+        codes: &[
+            InvalidRecord,
+            InvalidTimestamp,
+            PolicyViolation,
+            UnsupportedForMessageFormat,
+        ],
     },
     Group {
         meaning: Meaning::Refused,

@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
@@ -26,6 +27,20 @@ pub(crate) struct Context {
     ends: Mutex<HashMap<PartitionId, NextOffset>>,
     /// Whether the consumer is being closed: then the callback answers by itself.
     closing: AtomicBool,
+    /// Whether a topic was created anew under its name, and nobody was told yet.
+    recreated: AtomicBool,
+}
+
+/// What the library says where a topic's id is another one than before. It goes on reading at the offset that it has, in
+/// another history (its source: "an offset reset must be triggered"), and says it nowhere else. It is said before any
+/// record of the new topic is fetched: a fetch names the topic by its id.
+fn says_recreated(facility: &str, message: &str) -> bool {
+    /// Before the library has heard an id.
+    const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+    facility == "METADATA"
+        && message
+            .split_once(" changed id from ")
+            .is_some_and(|(_, ids)| !ids.starts_with(NO_ID))
 }
 
 impl Context {
@@ -35,6 +50,7 @@ impl Context {
             waiting: Mutex::default(),
             ends: Mutex::default(),
             closing: AtomicBool::new(false),
+            recreated: AtomicBool::new(false),
         }
     }
 
@@ -51,6 +67,11 @@ impl Context {
     /// Notes an event to be handed out by the next poll.
     pub(crate) fn defer(&self, event: Event) {
         lock(&self.waiting).push_back(event);
+    }
+
+    /// Whether a topic was created anew since this was asked last.
+    pub(crate) fn take_recreated(&self) -> bool {
+        self.recreated.load(Ordering::Acquire) && self.recreated.swap(false, Ordering::AcqRel)
     }
 
     /// The log's end as the last statistics said.
@@ -86,7 +107,11 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl ClientContext for Context {
-    fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if says_recreated(facility, message) {
+            tracing::warn!(target: "librdkafka", "{message}");
+            self.recreated.store(true, Ordering::Release);
+        }
         log::line(level, facility, message);
     }
 
@@ -135,5 +160,33 @@ impl ConsumerContext for Context {
         } else {
             Event::Revoked(ids)
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topic_created_anew_is_told_from_one_that_is_seen_first() {
+        let said = |message: &str| says_recreated("METADATA", message);
+        assert!(said(
+            "[thrd:main]: Topic sensors changed id from cQk0bEnLSsKRnG9M0Xr2Wg to pL3v0cN2QcO8yC9Zc7Wk1w"
+        ));
+        assert!(!said(
+            "[thrd:main]: Topic sensors changed id from AAAAAAAAAAAAAAAAAAAAAA to pL3v0cN2QcO8yC9Zc7Wk1w"
+        ));
+        assert!(!said("[thrd:main]: Topic sensors partition 0 Leader 1 Epoch 0"));
+        assert!(!says_recreated("TOPBRK", "changed id from a to b"));
+    }
+
+    #[test]
+    fn context_tells_of_a_topic_created_anew_once() {
+        let context = Context::new(vec!["sensors".to_owned()]);
+        assert!(!context.take_recreated());
+        let message =
+            "[thrd:main]: Topic sensors changed id from cQk0bEnLSsKRnG9M0Xr2Wg to pL3v0cN2QcO8yC9Zc7Wk1w";
+        context.log(RDKafkaLogLevel::Debug, "METADATA", message);
+        assert!(context.take_recreated() && !context.take_recreated());
     }
 }

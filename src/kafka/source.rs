@@ -228,7 +228,12 @@ impl Source for KafkaSource {
         if let Some(event) = self.consumer().context().next_event() {
             return Ok(event);
         }
-        match self.consumer().poll(timeout) {
+        let polled = self.consumer().poll(timeout);
+        if self.consumer().context().take_recreated() {
+            // What was polled may be of another history, and everything is read again anyway.
+            return Ok(Event::OutOfRange);
+        }
+        match polled {
             Some(Ok(message)) => Ok(self.hand_out(&message, each)),
             Some(Err(error)) => self.failure(&error),
             None => Ok(self.consumer().context().next_event().unwrap_or(Event::Idle)),

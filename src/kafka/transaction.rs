@@ -213,7 +213,8 @@ impl KafkaSink {
         Error::Refused {
             doing: "producing",
             reason: format!(
-                "topic `{}` has no room for a record; raise the topic's `max.message.bytes`, and leave                  `message.max.bytes` in `kafka.client` as it is{less}",
+                "topic `{}` has no room for a record; raise the topic's `max.message.bytes`, and leave \
+                 `message.max.bytes` in `kafka.client` as it is{less}",
                 self.outputs[to as usize]
             ),
             partition: Some(partition),
