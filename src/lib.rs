@@ -34,13 +34,15 @@
 //!
 //! Offsets travel in the transaction that publishes their outcomes, together with the base (before it nothing entered
 //! state) and the switch log (which version from which offset). After any failed or unknown commit a worker drops its
-//! producer and all its partitions' state, and begins again as after a crash: state is made anew by reading from the base
-//! with the mouth shut up to the committed offset. There is no second way to recover.
+//! producer and all its partitions' state, and begins again as after a crash: the newest snapshot that fits is loaded, and
+//! from its offset (or, without one, from the base) records are read with the mouth shut up to the committed offset. There
+//! is no second way to recover. `docs/exactly-once.md` says what is promised and which test shows it.
 //!
 //! # Invariants
 //!
 //! - I1: a record of an unassigned partition is never stepped.
 //! - I2: per stream, observations are stepped in offset order, once per restored state.
+//! - I3: a snapshot at an offset holds exactly the effect of the records from the base to before that offset.
 //! - I4: an offset is committed only together with every outcome below it.
 //! - I5: one wave uses one model version.
 //! - I6: served parameters and forecasts are finite.
@@ -52,8 +54,6 @@
 //! - I11: a stream's state is a function of its partition's records since the base and the switch log only; what streams
 //!   share lives in the model file.
 //! - I12: clock and load decide *when* to batch, commit, train and switch; never state.
-//!
-//! I3 is about snapshots, which are not built yet.
 
 extern crate blas_src; // links OpenBLAS for ndarray; without this line the products do not link
 

@@ -8,9 +8,13 @@
 //!             ┌──────────────────────── begin again (any failure, any panic) ───────────────────────┐
 //!             v                                                                                      │
 //! connect (new producer fences the old) → restore each assigned partition → gather → settle → commit ┘
-//!                                           │ read C, pick the base,          │ revoked: settle, commit,
-//!                                           │ replay muted up to C            │ drop the state, release
+//!                                           │ read C, load a snapshot of      │ revoked: settle, commit,
+//!                                           │ O ≤ C or go to the base,        │ drop the state, release
+//!                                           │ replay muted up to C            │
 //! ```
+//!
+//! Between turns a snapshot that is due is copied in pieces. A partition that fails three times at one place by its own
+//! fault is parked; the others go on.
 
 mod answer;
 mod batch;
