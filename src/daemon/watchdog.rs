@@ -16,15 +16,16 @@ pub struct Stall {
     pub hopeless: bool,
 }
 
-/// How long a sign of life may stay away. Each blocking call has its own time-out below these; librdkafka has been seen
-/// to overstay it (librdkafka#5456), and then only a new process helps. Too small: a slow disk or broker ends a healthy
-/// process. Too large: an instance is deaf for longer than its group waits for it.
+/// How long a sign of life may stay away. Each blocking call has its own time-out below these, and a client's call that
+/// overstays it (librdkafka#5456) is left by its worker; what still is silent beyond them is mended by a new process only.
+/// Too small: a slow disk or broker ends a healthy process. Too large: an instance is deaf for longer than its group waits
+/// for it.
 #[must_use]
 pub const fn limit(activity: Activity) -> Duration {
     Duration::from_secs(match activity {
         Activity::Turn => 30, // a turn ends within a second; a page fault storm or a suspended machine may stretch it
-        Activity::Committing => 60, // flush, offsets, commit: 15 s each
-        // Several questions of 10 s each, or one load from the store; a producer gives a sign of life before each of its own.
+        Activity::Committing => 60, // 15 s for all of it, of which a stop leaves 5
+        // Several questions, 82 s at the most; a producer gives a sign of life before each of its own.
         Activity::Connecting | Activity::Restoring => 90,
         Activity::Closing => 60,
     })

@@ -4,9 +4,13 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::kafka::apart::Apart;
 use crate::kafka::errors::transient;
 use crate::kafka::lookup::now;
 use crate::worker::ports::Error;
+
+/// Longest that questions of a pipeline are waited for: a few for each of its partitions, which take milliseconds each.
+const ASK_MAX: Duration = Duration::from_secs(300);
 
 /// Whether the worker is to leave, and what its calls may take from then on, all together. A cluster that does not
 /// answer would hold up the whole stop otherwise; what is not committed is read again, so that nothing is lost.
@@ -63,6 +67,31 @@ impl Leaving {
         Ok(())
     }
 
+    /// Puts a question to the cluster that nobody needs an answer to once it is time to leave: on a thread of its own, so
+    /// that a cluster that does not answer holds up no stop. `owner` is who asks: what it has left is bounded.
+    ///
+    /// # Errors
+    /// As of the question; transient where it is time to leave.
+    pub fn ask<R: Send + 'static>(
+        &self,
+        owner: &str,
+        question: impl FnOnce() -> Result<R, Error> + Send + 'static,
+    ) -> Result<R, Error> {
+        let doing = "asking the cluster";
+        self.stay(doing)?;
+        let apart = Apart::start(owner, owner, ()).map_err(|error| transient(doing, error))?;
+        let deadline = now() + ASK_MAX;
+        let left = || match self.stay(doing) {
+            Ok(()) => deadline.saturating_duration_since(now()),
+            Err(_) => Duration::ZERO,
+        };
+        let answer = apart
+            .call(left, move |()| question())
+            .map_err(|missing| transient(doing, missing))?;
+        apart.end(left);
+        answer
+    }
+
     /// For a call that may take `whole`, made in slices of at most `slice` so that the request is seen in between.
     pub(super) fn budget(&self, whole: Duration) -> Budget<'_> {
         Budget {
@@ -114,5 +143,24 @@ mod tests {
         );
         assert_eq!(leaving.left(start + s(4), start + s(4)), s(0));
         assert_eq!(leaving.left(start + s(60), start + s(100)), s(0));
+    }
+
+    #[test]
+    fn question_is_left_when_it_is_time_to_leave() {
+        let flag = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&flag);
+        let leaving = Leaving::new(move || asked.load(Ordering::Relaxed), s(5));
+        assert_eq!(leaving.ask("a question", || Ok(7)), Ok(7));
+        let (release, stuck) = std::sync::mpsc::channel::<()>();
+        let question = move || {
+            flag.store(true, Ordering::Relaxed);
+            let _ = stuck.recv();
+            Ok(())
+        };
+        assert!(matches!(
+            leaving.ask("a question", question),
+            Err(Error::Transient { .. })
+        ));
+        drop(release);
     }
 }
