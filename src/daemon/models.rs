@@ -216,7 +216,6 @@ impl worker::ports::Models for SlotModels {
             .map_err(|error| worker::ports::Error::Transient {
                 doing: "load a version of the model",
                 reason: chain(&error),
-                partition: None,
             })
     }
 }

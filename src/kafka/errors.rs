@@ -225,7 +225,6 @@ pub(crate) fn transient(doing: &'static str, reason: impl ToString) -> Error {
     Error::Transient {
         doing,
         reason: reason.to_string(),
-        partition: None,
     }
 }
 

@@ -46,7 +46,6 @@ where
                 Err(Error::Transient {
                     doing: "reading the input topics",
                     reason: "an offset is not in its log any more".to_owned(),
-                    partition: None,
                 })
             }
         }

@@ -349,8 +349,6 @@ pub enum Error {
         doing: &'static str,
         /// What the other side said.
         reason: String,
-        /// The partition to blame, where it is known.
-        partition: Option<PartitionId>,
     },
     /// Trying again gives the same: a step that panics, a record that the broker refuses for what it is. What an outage
     /// can cause is never this, since it parks the partition to blame.

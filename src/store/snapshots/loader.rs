@@ -76,7 +76,6 @@ impl Loader {
             found: found.map_err(|error| ports::Error::Transient {
                 doing: "load a snapshot",
                 reason: chain(&error),
-                partition: Some(search.wanted.id),
             }),
             refused,
         })

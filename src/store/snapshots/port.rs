@@ -91,7 +91,6 @@ fn transient(doing: &'static str, reason: String, id: PartitionId) -> Error {
     Error::Transient {
         doing,
         reason,
-        partition: Some(id),
     }
 }
 

@@ -100,7 +100,6 @@ pub(super) fn failure(doing: &'static str) -> Error {
     Error::Transient {
         doing,
         reason: "injected".to_owned(),
-        partition: None,
     }
 }
 
