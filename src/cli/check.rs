@@ -4,7 +4,7 @@ use crate::cli::exit::Unfit;
 use crate::cli::output::{counted, line};
 use crate::cli::surroundings::Tally;
 use crate::cli::{ConfigArgs, memory, surroundings};
-use crate::config::Config;
+use crate::config::{Config, Pipeline};
 
 /// Validate a configuration, print what results from its layers, and say what it costs in memory.
 #[derive(Clone, Debug, clap::Args)]
@@ -76,6 +76,28 @@ pub(super) fn verdict(config: &Config, streams: usize) -> String {
     )
 }
 
+/// How often snapshots are made of so many streams of `row` bytes each.
+pub(super) fn snapshots(pipeline: &Pipeline, streams: usize, row: usize) -> String {
+    let worker = &pipeline.worker;
+    let bytes = row.saturating_mul(streams);
+    let writers = worker.workers.max(1) as f64;
+    let rate = worker.snapshot_bytes_per_s as f64;
+    let interval_s = worker.snapshot_interval.as_secs_f64();
+    let at_rate_s = bytes as f64 / writers / rate;
+    let why = if at_rate_s > interval_s {
+        "stretched by store.snapshot_mb_per_s"
+    } else {
+        "store.snapshot_interval_s"
+    };
+    format!(
+        "  Snapshots of {}: {} before packing, each partition's every {:.0} s ({why}), at most {:.0} MB/s.\n",
+        counted(streams, "stream"),
+        memory::human(bytes),
+        at_rate_s.max(interval_s),
+        writers * rate / 1e6
+    )
+}
+
 fn costs(config: &Config, streams: usize) -> anyhow::Result<()> {
     let mut process = Vec::new();
     for pipeline in &config.pipelines {
@@ -96,6 +118,7 @@ fn costs(config: &Config, streams: usize) -> anyhow::Result<()> {
             pipeline.worker.engine.streams_max,
             bound as f64 / 1e9
         ))?;
+        line(&snapshots(pipeline, streams, full))?;
     }
     if process.len() > 1 {
         line(&format_args!(

@@ -214,6 +214,23 @@ fn check_says_in_a_line_what_results() {
 }
 
 #[test]
+fn check_says_how_often_snapshots_are_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, mut config) = config_in(folder.path());
+    let said = super::check::snapshots(&config.pipelines[0], 1000, 10_000);
+    assert!(
+        said.contains("10.0 MB before packing, each partition's every 60 s (store.snapshot_interval_s)"),
+        "{said}"
+    );
+    config.pipelines[0].worker.workers = 2;
+    let said = super::check::snapshots(&config.pipelines[0], 1_000_000, 10_000);
+    assert!(
+        said.contains("every 500 s (stretched by store.snapshot_mb_per_s), at most 20 MB/s"),
+        "{said}"
+    );
+}
+
+#[test]
 fn cli_counts_one_as_one() {
     assert!(exit::Unfit { errors: 1 }.to_string().ends_with("1 error, above"));
     assert!(exit::Unfit { errors: 2 }.to_string().ends_with("2 errors, above"));

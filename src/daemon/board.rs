@@ -1,11 +1,12 @@
 //! What everybody may see: written by workers and pipelines, read by HTTP, STATUS and the watchdog.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::training;
-use crate::worker::ports::Activity;
+use crate::worker::ports::{Activity, PartitionId};
 use crate::worker::report::PartitionReport;
 
 /// A lock whose holder panicked still holds plain data that is whole between statements.
@@ -29,6 +30,15 @@ pub enum Stage {
     Stopped,
 }
 
+/// A partition's snapshots as far as this process made them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotView {
+    /// When the last one was durable, or the partition was assigned, whatever is later.
+    pub since: Duration,
+    /// Why the last one could not be written, and the way out; `None` where it was, or none was tried.
+    pub failure: Option<String>,
+}
+
 /// What a worker said last.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WorkerView {
@@ -36,6 +46,10 @@ pub struct WorkerView {
     pub turns: u64,
     /// Assigned partitions as of the last turn.
     pub partitions: Vec<PartitionReport>,
+    /// By assigned partition.
+    pub snapshots: BTreeMap<PartitionId, SnapshotView>,
+    /// When the newest snapshot was durable, its bytes, and what it took.
+    pub snapshot: Option<(Duration, u64, Duration)>,
     /// Why it began again or what it waits for.
     pub trouble: Option<String>,
     /// When its first partition came or its last trouble ended, whatever is later; before that, its start.

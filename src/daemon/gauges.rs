@@ -141,6 +141,9 @@ fn of_pipeline(gauges: &Gauges<'_>, pipeline: &PipelineBoard, now: Duration) {
         }
     }
     of_phases(gauges, &pipeline.name, &partitions);
+    of_snapshots(gauges, pipeline, now);
+    let degraded = partitions.iter().filter(|partition| partition.degraded).count();
+    gauges.set("tidecast_degraded", &labels, of_size(degraded));
     let streams: usize = partitions.iter().map(|partition| partition.streams).sum();
     gauges.set("tidecast_streams", &labels, of_size(streams));
     let lost: u64 = partitions.iter().map(|partition| partition.lost).sum();
@@ -160,6 +163,7 @@ fn of_pipeline(gauges: &Gauges<'_>, pipeline: &PipelineBoard, now: Duration) {
 fn of_phases(gauges: &Gauges<'_>, pipeline: &str, partitions: &[PartitionReport]) {
     let mut counts = [
         ("waiting", 0_u64),
+        ("loading", 0),
         ("restoring", 0),
         ("running", 0),
         ("parked", 0),
@@ -167,15 +171,39 @@ fn of_phases(gauges: &Gauges<'_>, pipeline: &str, partitions: &[PartitionReport]
     for partition in partitions {
         let phase = match partition.phase {
             PartitionPhase::Waiting(_) => 0,
-            PartitionPhase::Restoring => 1,
-            PartitionPhase::Running => 2,
-            PartitionPhase::Parked(_) => 3,
+            PartitionPhase::Loading => 1,
+            PartitionPhase::Restoring => 2,
+            PartitionPhase::Running => 3,
+            PartitionPhase::Parked(_) => 4,
         };
         counts[phase].1 += 1;
     }
     for (phase, count) in counts {
         let labels = vec![("pipeline", pipeline.to_owned()), ("phase", phase.to_owned())];
         gauges.set("tidecast_partitions", &labels, of_count(count));
+    }
+}
+
+fn of_snapshots(gauges: &Gauges<'_>, pipeline: &PipelineBoard, now: Duration) {
+    let labels: Labels = vec![("pipeline", pipeline.name.clone())];
+    let (mut oldest, mut newest) = (None, None);
+    for worker in &pipeline.workers {
+        let view = lock(&worker.view);
+        oldest = view
+            .snapshots
+            .values()
+            .map(|snapshot| snapshot.since)
+            .chain(oldest)
+            .min();
+        newest = newest.max(view.snapshot);
+    }
+    if let Some(since) = oldest {
+        let age = now.saturating_sub(since).as_secs_f64();
+        gauges.set("tidecast_snapshot_age_seconds", &labels, age);
+    }
+    if let Some((_, bytes, took)) = newest {
+        gauges.set("tidecast_snapshot_bytes", &labels, of_count(bytes));
+        gauges.set("tidecast_snapshot_seconds", &labels, took.as_secs_f64());
     }
 }
 
@@ -225,6 +253,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
+    use crate::daemon::board::SnapshotView;
     use crate::engine::ModelVersion;
     use crate::series::observation::{NextOffset, Partition};
     use crate::worker::ports::{Activity, PartitionId};
@@ -260,6 +289,8 @@ mod tests {
             switches: 1,
             rebuilt: false,
             lost: 2,
+            snapshot: None,
+            degraded: number == 1,
         }
     }
 
@@ -268,11 +299,23 @@ mod tests {
         let pipeline = PipelineBoard::new("plant", &["sensors".to_owned()], 1);
         pipeline.model_version.store(4, Ordering::Relaxed);
         pipeline.workers[0].sign(Activity::Turn, Duration::from_secs(1));
-        lock(&pipeline.workers[0].view).partitions = vec![
-            partition(0, 3, 0.75, 100),
-            partition(1, 4, 0.875, 300),
-            partition(2, 5, 0.0, 0),
-        ];
+        {
+            let mut view = lock(&pipeline.workers[0].view);
+            view.partitions = vec![
+                partition(0, 3, 0.75, 100),
+                partition(1, 4, 0.875, 300),
+                partition(2, 5, 0.0, 0),
+            ];
+            view.snapshot = Some((Duration::from_secs(2), 1000, Duration::from_millis(250)));
+            for (partition, since_s) in [(0, 2), (1, 1)] {
+                let snapshot = SnapshotView {
+                    since: Duration::from_secs(since_s),
+                    failure: None,
+                };
+                let id = view.partitions[partition].id;
+                view.snapshots.insert(id, snapshot);
+            }
+        }
         let stats = Stats {
             rows_trained: 77,
             loss_mean: f64::NAN,
@@ -302,6 +345,10 @@ mod tests {
             "tidecast_lost_records{pipeline=\"plant\"} 6.0\n",
             "tidecast_partitions{pipeline=\"plant\",phase=\"running\"} 3.0\n",
             "tidecast_partitions{pipeline=\"plant\",phase=\"parked\"} 0.0\n",
+            "tidecast_degraded{pipeline=\"plant\"} 1.0\n",
+            "tidecast_snapshot_age_seconds{pipeline=\"plant\"} 2.0\n",
+            "tidecast_snapshot_bytes{pipeline=\"plant\"} 1000.0\n",
+            "tidecast_snapshot_seconds{pipeline=\"plant\"} 0.25\n",
             "tidecast_coverage{pipeline=\"plant\"} 0.84375\n",
             "tidecast_switch_log_entries{pipeline=\"plant\"} 1.0\n",
             "tidecast_coverage_nominal{pipeline=\"plant\"} 0.8\n",

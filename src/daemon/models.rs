@@ -9,10 +9,14 @@ use crate::daemon::board::{PipelineBoard, lock};
 use crate::engine::{Model, ModelVersion, Origin};
 use crate::nn::{Params, Shape};
 use crate::store::{self, ModelStore, Put};
+use crate::training::State;
 use crate::{engine, worker};
 
 /// Older versions kept in memory: a replay over several switches loads each of them once for all partitions.
 const RECENT_MAX: usize = 8;
+
+/// Where training stands, and the model that it may roll back to.
+pub type Standing = (State, Option<Arc<Model>>);
 
 /// Newest version of a pipeline, and the way to the older ones. Shared by its workers and its trainer.
 #[derive(Debug)]
@@ -48,6 +52,10 @@ impl Catalogue {
     /// anything is committed that could name it. A newest one of another shape (the config's `model` was changed) stays;
     /// the next version begins a new lineage.
     ///
+    /// `named` is the newest version that a committed offset names, asked for **before** this: a version is stored before
+    /// it is named. Where the store has lost it, no number up to it is given to other weights, or a replay would take them
+    /// for those: the newest weights left, or fresh ones, come back as the version after it.
+    ///
     /// # Errors
     /// The store's: try again.
     pub fn open(
@@ -55,19 +63,18 @@ impl Catalogue {
         group: &str,
         config: &engine::Config,
         board: Arc<PipelineBoard>,
+        named: Option<ModelVersion>,
     ) -> Result<Self, store::Error> {
         let shape = engine::shape(config);
+        let is_known = |model: &Model| named.is_none_or(|named| model.version >= named);
         let newest = loop {
             let made = match store.newest()? {
-                Some(model) if model.fits(&shape).is_ok() => break model,
-                found => begin(found.as_ref(), &shape, seed(group, &board.name)),
+                Some(model) if model.fits(&shape).is_ok() && is_known(&model) => break model,
+                Some(model) if model.fits(&shape).is_ok() => copy(&model, named),
+                found => begin(found.as_ref(), &shape, seed(group, &board.name), named),
             };
             if let Put::Stored = store.put(&made)? {
-                tracing::info!(
-                    pipeline = board.name,
-                    version = made.version.0,
-                    "no stored weights fit the config: a new lineage begins"
-                );
+                log_made(&board.name, &made, named);
                 break made;
             }
             // Another process was faster: its version is the newest now.
@@ -131,6 +138,43 @@ impl Catalogue {
         self.store.put(model)
     }
 
+    /// Keeps what goes on training from a version, unless something is kept there.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn put_state(&self, version: ModelVersion, state: &State) -> Result<Put, store::Error> {
+        self.store.put_state(version, state.to_bytes())
+    }
+
+    /// What goes on training from a version, and the model it may roll back to; `None` where nothing is kept that can be
+    /// used, which is logged.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn load_state(&self, version: ModelVersion) -> Result<Option<Standing>, store::Error> {
+        let Some(bytes) = self.store.load_state(version)? else {
+            return Ok(None);
+        };
+        match State::from_bytes(&bytes) {
+            Ok(state) => {
+                let ancestor = match state.ancestor() {
+                    Some(ancestor) => self.load(ancestor)?,
+                    None => None,
+                };
+                Ok(Some((state, ancestor)))
+            }
+            Err(error) => {
+                tracing::warn!(
+                    pipeline = self.board.name,
+                    version = version.0,
+                    error = chain(&error),
+                    "what was kept of the trainer cannot be used: training begins from the served weights"
+                );
+                Ok(None)
+            }
+        }
+    }
+
     /// Deletes old versions that are not in `named`; returns how many.
     ///
     /// # Errors
@@ -187,9 +231,45 @@ impl Catalogue {
     }
 }
 
-/// The version after `newest` with fresh weights, in a lineage of its own.
-fn begin(newest: Option<&Model>, shape: &Shape, seed: u64) -> Model {
-    let version = ModelVersion(newest.map_or(1, |model| model.version.0 + 1));
+fn log_made(pipeline: &str, made: &Model, named: Option<ModelVersion>) {
+    let version = made.version.0;
+    match named {
+        Some(named) if made.version.0 == named.0 + 1 => tracing::error!(
+            pipeline,
+            version,
+            named = named.0,
+            from = made.parent.map(|parent| parent.0),
+            "committed offsets name versions that the store has lost: what is left of it, or fresh weights, serve as the \
+             version after them"
+        ),
+        _ => tracing::info!(
+            pipeline,
+            version,
+            "no stored weights fit the config: a new lineage begins"
+        ),
+    }
+}
+
+/// The number after every one that was given.
+fn number_after(newest: Option<&Model>, named: Option<ModelVersion>) -> ModelVersion {
+    let newest = newest.map(|model| model.version);
+    ModelVersion(newest.max(named).map_or(1, |version| version.0 + 1))
+}
+
+/// The newest weights left as the version after those that are named and lost: states go on.
+fn copy(newest: &Model, named: Option<ModelVersion>) -> Model {
+    let origin = Origin {
+        version: number_after(Some(newest), named),
+        parent: Some(newest.version),
+        lineage: newest.lineage,
+        made: "rollback".to_owned(),
+    };
+    Model::from_params(origin, newest.params.clone())
+}
+
+/// The version after all others with fresh weights, in a lineage of its own.
+fn begin(newest: Option<&Model>, shape: &Shape, seed: u64, named: Option<ModelVersion>) -> Model {
+    let version = number_after(newest, named);
     // Another version another lineage: with the first one the seed itself, as every process of the group makes it.
     let lineage = seed.wrapping_add(version.0 - 1);
     let origin = Origin {
@@ -217,5 +297,122 @@ impl worker::ports::Models for SlotModels {
                 doing: "load a version of the model",
                 reason: chain(&error),
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::store::Store;
+
+    fn engine_config() -> engine::Config {
+        let set = [
+            "service.instance=test",
+            "pipeline.plant.input.topics=sensors",
+            "pipeline.plant.input.values=v",
+            "pipeline.plant.output.topic=forecasts",
+            "pipeline.plant.dead_letter.topic=dead",
+            "pipeline.plant.model.hidden=4",
+        ];
+        let sources = config::Sources {
+            set: set.map(str::to_owned).to_vec(),
+            ..config::Sources::default()
+        };
+        let config = config::load(&sources).unwrap().config;
+        config.pipelines[0].worker.engine.clone()
+    }
+
+    fn open(directory: &std::path::Path, named: Option<u64>) -> Catalogue {
+        let config = store::Config {
+            url: format!("file://{}", directory.display()),
+            keep: 3,
+        };
+        let models = ModelStore::new(Arc::new(Store::open(&config).unwrap()), "tidecast", "plant");
+        let board = Arc::new(PipelineBoard::new("plant", &["sensors".to_owned()], 1));
+        Catalogue::open(
+            models,
+            "tidecast",
+            &engine_config(),
+            board,
+            named.map(ModelVersion),
+        )
+        .unwrap()
+    }
+
+    fn origin(catalogue: &Catalogue) -> (u64, Option<u64>, String) {
+        let origin = catalogue.newest().origin();
+        (
+            origin.version.0,
+            origin.parent.map(|parent| parent.0),
+            origin.made,
+        )
+    }
+
+    #[test]
+    fn a_store_that_was_lost_goes_on_above_every_version_that_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let fresh = open(directory.path(), None);
+        assert_eq!(origin(&fresh), (1, None, "first".to_owned()));
+        let lost = tempfile::tempdir().unwrap();
+        let anew = open(lost.path(), Some(7));
+        assert_eq!(origin(&anew), (8, None, "first".to_owned()));
+        assert_ne!(anew.newest().lineage, fresh.newest().lineage);
+        // Once more, as after any restart: nothing is made.
+        assert_eq!(origin(&open(lost.path(), Some(8))).0, 8);
+        assert_eq!(origin(&open(lost.path(), Some(7))).0, 8);
+    }
+
+    #[test]
+    fn a_store_that_lost_its_newest_versions_goes_on_with_what_is_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let before = open(directory.path(), None).newest();
+        let after = open(directory.path(), Some(5));
+        assert_eq!(origin(&after), (6, Some(1), "rollback".to_owned()));
+        let newest = after.newest();
+        assert_eq!(
+            (newest.lineage, &newest.params),
+            (before.lineage, &before.params),
+            "hidden states go on"
+        );
+    }
+
+    #[test]
+    fn where_training_stands_comes_back_with_its_ancestor_and_damage_does_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let catalogue = open(directory.path(), None);
+        let first = catalogue.newest();
+        let origin = Origin {
+            version: ModelVersion(2),
+            parent: Some(first.version),
+            lineage: first.lineage,
+            made: "online".to_owned(),
+        };
+        let second = Arc::new(Model::from_params(origin, first.params.clone()));
+        catalogue.put(&second).unwrap();
+        catalogue.serve(Arc::clone(&second));
+        let training = crate::training::Config {
+            rows_per_observation: 14.0,
+            learning_rate: 2e-3,
+            chunk: 4,
+            batch: 4,
+            cpu_share: 0.5,
+            publish_interval: std::time::Duration::from_secs(30),
+            tape_bytes: 1 << 20,
+        };
+        let horizons = engine::HorizonPlan::new(&engine_config().horizons).scored;
+        let trainer = crate::training::Trainer::new(training, &horizons, second, 7);
+        assert!(catalogue.load_state(ModelVersion(2)).unwrap().is_none());
+        let state = trainer.state();
+        assert_eq!(catalogue.put_state(ModelVersion(2), &state).unwrap(), Put::Stored);
+        let (found, ancestor) = catalogue.load_state(ModelVersion(2)).unwrap().unwrap();
+        assert_eq!(found.to_bytes(), state.to_bytes());
+        assert!(ancestor.is_none());
+        let file = directory.path().join("tidecast/plant/models/00000002.trainer");
+        let mut bytes = std::fs::read(&file).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&file, bytes).unwrap();
+        assert!(catalogue.load_state(ModelVersion(2)).unwrap().is_none());
     }
 }

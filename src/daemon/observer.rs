@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use prometheus_client::metrics::histogram::Histogram;
 
-use crate::daemon::board::{PipelineBoard, lock};
+use crate::daemon::board::{PipelineBoard, SnapshotView, WorkerView, lock};
 use crate::daemon::clock::Clock;
 use crate::daemon::transitions;
 use crate::series::observation::Partition;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{Counter, Labels, Total};
 use crate::worker::ports::{Activity, Observer, PartitionId};
-use crate::worker::report::{Outcomes, PartitionPhase, PartitionReport, TurnReport};
+use crate::worker::report::{Outcomes, PartitionPhase, PartitionReport, SnapshotReport, TurnReport};
 
 /// The board is rewritten at least this often apart, unless something other than numbers changed.
 const BOARD_INTERVAL: Duration = Duration::from_millis(100);
@@ -31,6 +31,10 @@ struct Counters {
     published_bytes: Counter,
     outcomes: [Counter; 7],
     anomalies: Counter,
+    forgotten: Counter,
+    snapshots: Counter,
+    snapshot_failures: Counter,
+    snapshots_refused: Counter,
     // The worker keeps these as totals.
     tape_rows_dropped: Total,
     models_missing: Total,
@@ -65,6 +69,10 @@ impl Counters {
             published_bytes: counter("tidecast_published_bytes_total"),
             outcomes: OUTCOMES.map(outcome),
             anomalies: counter("tidecast_anomalies_total"),
+            forgotten: counter("tidecast_streams_forgotten_total"),
+            snapshots: counter("tidecast_snapshots_total"),
+            snapshot_failures: counter("tidecast_snapshot_failures_total"),
+            snapshots_refused: counter("tidecast_snapshots_refused_total"),
             tape_rows_dropped: Total::new(counter("tidecast_tape_rows_dropped_total")),
             models_missing: Total::new(counter("tidecast_models_missing_total")),
             restarts: Total::new(counter("tidecast_worker_restarts_total")),
@@ -85,6 +93,15 @@ impl Counters {
         self.tape_rows_dropped.raise(as_f64(report.tape_rows_dropped));
         self.models_missing.raise(as_f64(report.models_missing));
         self.restarts.raise(as_f64(report.restarts));
+        match report.snapshot.map(|snapshot| snapshot.written.is_ok()) {
+            Some(true) => add(&self.snapshots, 1),
+            Some(false) => add(&self.snapshot_failures, 1),
+            None => {}
+        }
+        add(
+            &self.snapshots_refused,
+            u64::try_from(report.snapshots_refused.len()).unwrap_or(u64::MAX),
+        );
         self.turn_seconds.observe(report.took.as_secs_f64());
         if let Some(commit) = report.commit {
             self.commit_seconds.observe(commit.latency.as_secs_f64());
@@ -130,9 +147,9 @@ pub struct Watch {
     clock: Clock,
     metrics: Arc<Metrics>,
     counters: Counters,
-    /// By partition: flagged observations of its state as last seen. Replay counts them again, so only a partition in
-    /// service adds to the counter.
-    anomalies: BTreeMap<PartitionId, u64>,
+    /// By partition: flagged observations and forgotten streams of its state as last seen. Replay counts them again, so
+    /// only a partition in service adds to the counters.
+    counted: BTreeMap<PartitionId, (u64, u64)>,
     dead_letters: BTreeMap<&'static str, Counter>,
     written: Duration,
     /// When a trouble was logged last.
@@ -150,7 +167,7 @@ impl Watch {
             clock,
             metrics,
             counters,
-            anomalies: BTreeMap::new(),
+            counted: BTreeMap::new(),
             dead_letters: BTreeMap::new(),
             written: Duration::ZERO,
             complained: Duration::ZERO,
@@ -170,16 +187,49 @@ impl Watch {
         }
     }
 
-    fn count_anomalies(&mut self, partitions: &[PartitionReport]) {
-        self.anomalies
+    fn count_of_state(&mut self, partitions: &[PartitionReport]) {
+        self.counted
             .retain(|id, _| partitions.iter().any(|partition| partition.id == *id));
         for partition in partitions {
-            let now = partition.stats.anomalies;
-            let before = self.anomalies.insert(partition.id, now).unwrap_or(now);
+            let now = (partition.stats.anomalies, partition.stats.forgotten);
+            let before = self.counted.insert(partition.id, now).unwrap_or(now);
             if partition.phase == PartitionPhase::Running {
-                add(&self.counters.anomalies, now.saturating_sub(before));
+                add(&self.counters.anomalies, now.0.saturating_sub(before.0));
+                add(&self.counters.forgotten, now.1.saturating_sub(before.1));
             }
         }
+    }
+
+    /// Snapshots that ended or were refused in this turn.
+    fn note_snapshots(&self, report: &TurnReport<'_>, now: Duration) {
+        for sentence in report.snapshots_refused {
+            transitions::log_refused(&self.pipeline.name, self.worker, sentence);
+        }
+        let Some(SnapshotReport { id, written, took }) = report.snapshot else {
+            return;
+        };
+        let mut view = lock(&self.pipeline.workers[self.worker].view);
+        let failing = |view: &WorkerView| view.snapshots.values().any(|snapshot| snapshot.failure.is_some());
+        let failed_before = failing(&view);
+        if let Ok(bytes) = written {
+            view.snapshot = Some((now, *bytes, *took));
+        }
+        let snapshot = view.snapshots.entry(*id).or_insert(SnapshotView {
+            since: now,
+            failure: None,
+        });
+        if written.is_ok() {
+            snapshot.since = now;
+        }
+        snapshot.failure = written.as_ref().err().cloned();
+        let fails = failing(&view);
+        drop(view);
+        transitions::log_snapshot(
+            &self.pipeline,
+            self.worker,
+            (failed_before, fails),
+            report.snapshot,
+        );
     }
 
     fn write_board(&mut self, report: &TurnReport<'_>, now: Duration) {
@@ -216,8 +266,24 @@ impl Watch {
             transitions::log(&self.pipeline, self.worker, &view.partitions, report.partitions);
             view.partitions.clear();
             view.partitions.extend_from_slice(report.partitions);
+            keep_assigned(&mut view.snapshots, report.partitions, now);
             self.written = now;
         }
+    }
+}
+
+/// One entry per assigned partition.
+fn keep_assigned(
+    snapshots: &mut BTreeMap<PartitionId, SnapshotView>,
+    partitions: &[PartitionReport],
+    now: Duration,
+) {
+    snapshots.retain(|id, _| partitions.iter().any(|partition| partition.id == *id));
+    for partition in partitions {
+        snapshots.entry(partition.id).or_insert(SnapshotView {
+            since: now,
+            failure: None,
+        });
     }
 }
 
@@ -230,7 +296,8 @@ impl Observer for Watch {
         let now = self.clock.elapsed();
         self.counters.count(report);
         self.count_dead_letters(report.outcomes);
-        self.count_anomalies(report.partitions);
+        self.count_of_state(report.partitions);
+        self.note_snapshots(report, now);
         self.pipeline.records.fetch_add(report.records, Ordering::Relaxed);
         self.write_board(report, now);
     }
@@ -263,6 +330,8 @@ mod tests {
             switches: 0,
             rebuilt: false,
             lost: 0,
+            snapshot: None,
+            degraded: false,
         }
     }
 
@@ -284,8 +353,75 @@ mod tests {
             tape_rows_dropped: 1,
             models_missing: 0,
             restarts: 1,
+            snapshot: None,
+            snapshots_refused: &[],
             trouble,
         });
+    }
+
+    /// A turn in which a snapshot has ended.
+    fn snapshot(watch: &mut Watch, written: Result<u64, String>, refused: &[String]) {
+        let partitions = [partition(PartitionPhase::Running, 0)];
+        let report = SnapshotReport {
+            id: partitions[0].id,
+            written,
+            took: Duration::from_secs(3),
+        };
+        watch.turn(&TurnReport {
+            now: Duration::ZERO,
+            took: Duration::from_millis(2),
+            records: 0,
+            bytes: 0,
+            replayed: 0,
+            outcomes: &Outcomes::default(),
+            bytes_published: 0,
+            commit: None,
+            partitions: &partitions,
+            tape_rows_dropped: 0,
+            models_missing: 0,
+            restarts: 0,
+            snapshot: Some(&report),
+            snapshots_refused: refused,
+            trouble: None,
+        });
+    }
+
+    #[test]
+    fn observer_counts_snapshots_and_keeps_what_fails_until_it_is_written_or_given_back() {
+        let pipeline = Arc::new(PipelineBoard::new("plant", &["sensors".to_owned()], 1));
+        let metrics = Arc::new(Metrics::new());
+        let mut watch = Watch::new(Arc::clone(&pipeline), 0, Clock::start(), Arc::clone(&metrics));
+        let failures = || {
+            let view = lock(&pipeline.workers[0].view);
+            let failing = view
+                .snapshots
+                .values()
+                .filter(|snapshot| snapshot.failure.is_some());
+            failing.count()
+        };
+        snapshot(&mut watch, Ok(1000), &["a".to_owned(), "b".to_owned()]);
+        assert_eq!(failures(), 0);
+        snapshot(&mut watch, Err("the disk is full".to_owned()), &[]);
+        snapshot(&mut watch, Err("the disk is full".to_owned()), &[]);
+        assert_eq!(failures(), 1);
+        snapshot(&mut watch, Ok(2000), &[]);
+        assert_eq!(failures(), 0);
+        let text = metrics.text(|_| ());
+        for sample in [
+            "tidecast_snapshots_total{pipeline=\"plant\"} 2.0\n",
+            "tidecast_snapshot_failures_total{pipeline=\"plant\"} 2.0\n",
+            "tidecast_snapshots_refused_total{pipeline=\"plant\"} 2.0\n",
+        ] {
+            assert!(text.contains(sample), "{sample:?} is missing in\n{text}");
+        }
+        let newest = lock(&pipeline.workers[0].view).snapshot;
+        assert_eq!(
+            newest.map(|(_, bytes, took)| (bytes, took)),
+            Some((2000, Duration::from_secs(3)))
+        );
+        snapshot(&mut watch, Err("the disk is full".to_owned()), &[]);
+        turn(&mut watch, &Outcomes::default(), &[], None);
+        assert_eq!(failures(), 0, "its partition is somebody else's now");
     }
 
     #[test]

@@ -13,9 +13,9 @@ use crate::daemon::observer::Watch;
 use crate::daemon::stop::Stop;
 use crate::daemon::tape::{self, TapePort};
 use crate::daemon::trainer::TrainerThread;
-use crate::engine::HorizonPlan;
+use crate::engine::{HorizonPlan, ModelVersion};
 use crate::kafka;
-use crate::store::{self, ModelStore, Store};
+use crate::store::{self, ModelStore, SnapshotPort, SnapshotStore, Store};
 use crate::telemetry::Metrics;
 use crate::worker::ports::{Activity, Error as WorkerError, Observer as _};
 use crate::worker::{Ports, Worker};
@@ -30,8 +30,15 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Linux keeps 15 bytes of a thread's name.
 const THREAD_NAME_MAX: usize = 15;
 
-/// The store of the process, opened by the first pipeline that can.
-pub(crate) type SharedStore = Mutex<Option<Arc<Store>>>;
+/// What the process keeps things in.
+#[derive(Clone, Debug)]
+pub(crate) struct Stores {
+    models: Arc<Store>,
+    snapshots: Arc<SnapshotStore>,
+}
+
+/// The stores of the process, opened by the first pipeline that can.
+pub(crate) type SharedStore = Mutex<Option<Stores>>;
 
 /// What a pipeline's thread needs.
 pub(crate) struct PipelineThread {
@@ -105,10 +112,13 @@ impl PipelineThread {
 
     /// Prepares, runs, and joins everything it started.
     fn serve(&self) -> Result<(), Failure> {
-        let Some(catalogue) = self.open_models()? else {
+        let Some(stores) = self.open_stores()? else {
             return Ok(());
         };
-        let Some(()) = self.resolve_start()? else {
+        let Some(named) = self.resolve_start()? else {
+            return Ok(());
+        };
+        let Some(catalogue) = self.open_models(&stores, named)? else {
             return Ok(());
         };
         // Of this run of the pipeline: also requested where one worker ends, so that the others leave.
@@ -117,7 +127,8 @@ impl PipelineThread {
         let mut workers = Vec::new();
         let mut failure = None;
         for (index, port) in ports.into_iter().enumerate() {
-            match self.start_worker(index, port, &catalogue, &stop) {
+            let snapshots = stores.snapshots.port(&self.kafka.group, &self.board.name);
+            match self.start_worker(index, (port, snapshots), &catalogue, &stop) {
                 Ok(handle) => workers.push(Some(handle)),
                 Err(error) => failure = failure.or(Some(error)),
             }
@@ -150,7 +161,7 @@ impl PipelineThread {
     fn start_worker(
         &self,
         index: usize,
-        tape: TapePort,
+        (tape, snapshots): (TapePort, SnapshotPort),
         catalogue: &Arc<Catalogue>,
         stop: &Stop,
     ) -> Result<JoinHandle<Result<(), WorkerError>>, Failure> {
@@ -180,6 +191,7 @@ impl PipelineThread {
                     source,
                     sink,
                     models,
+                    snapshots,
                     tape,
                     clock,
                     observer,
@@ -218,37 +230,59 @@ impl PipelineThread {
             .map_err(|error| Failure::Cause(format!("the trainer's thread cannot be started: {error}")))
     }
 
-    /// Opens the store, and the newest model or the first one; `None` on a stop.
-    fn open_models(&self) -> Result<Option<Arc<Catalogue>>, Failure> {
+    /// Opens the stores; `None` on a stop.
+    fn open_stores(&self) -> Result<Option<Stores>, Failure> {
         self.patiently("the store", || {
-            let store = self.shared_store().map_err(|error| Trouble::of_store(&error))?;
+            let mut shared = lock(&self.store);
+            if let Some(stores) = &*shared {
+                return Ok(stores.clone());
+            }
+            let open = || -> Result<Stores, store::Error> {
+                Ok(Stores {
+                    models: Arc::new(Store::open(&self.store_config)?),
+                    snapshots: Arc::new(SnapshotStore::open(&self.store_config)?),
+                })
+            };
+            let stores = open().map_err(|error| Trouble::of_store(&error))?;
+            *shared = Some(stores.clone());
+            Ok(stores)
+        })
+    }
+
+    /// Opens the newest model, or makes the first one, above every version that is `named`; `None` on a stop.
+    fn open_models(
+        &self,
+        stores: &Stores,
+        named: Option<ModelVersion>,
+    ) -> Result<Option<Arc<Catalogue>>, Failure> {
+        self.patiently("the store", || {
             let group = &self.kafka.group;
-            let models = ModelStore::new(store, group, &self.board.name);
+            let models = ModelStore::new(Arc::clone(&stores.models), group, &self.board.name);
             let engine = &self.config.worker.engine;
-            let catalogue = Catalogue::open(models, group, engine, Arc::clone(&self.board));
+            let catalogue = Catalogue::open(models, group, engine, Arc::clone(&self.board), named);
             catalogue.map(Arc::new).map_err(|error| Trouble::of_store(&error))
         })
     }
 
-    fn shared_store(&self) -> Result<Arc<Store>, store::Error> {
-        let mut shared = lock(&self.store);
-        if let Some(store) = &*shared {
-            return Ok(Arc::clone(store));
-        }
-        let store = Arc::new(Store::open(&self.store_config)?);
-        *shared = Some(Arc::clone(&store));
-        Ok(store)
-    }
-
-    /// Settles where the pipeline starts; `None` on a stop.
-    fn resolve_start(&self) -> Result<Option<()>, Failure> {
+    /// Settles where the pipeline starts, and which version its offsets name last; `None` on a stop.
+    fn resolve_start(&self) -> Result<Option<Option<ModelVersion>>, Failure> {
         let brokers = self.kafka.brokers.join(", ");
         self.patiently(&format!("Kafka at {brokers}"), || {
-            kafka::resolve_start(&self.kafka, &self.config.worker).map_err(|error| match error {
-                WorkerError::InstanceInUse { instance } => Trouble::Final(Failure::InstanceInUse(instance)),
-                fatal @ WorkerError::Fatal { .. } => Trouble::Final(Failure::Cause(fatal.to_string())),
-                passing => Trouble::Passing(passing.to_string()),
-            })
+            let (config, worker) = (self.kafka.clone(), self.config.worker.clone());
+            let question = move || {
+                kafka::resolve_start(&config, &worker).and_then(|()| kafka::newest_named(&config, &worker))
+            };
+            let stop = self.stop.clone();
+            let leaving = kafka::Leaving::new(move || stop.is_requested(), self.closing_max);
+            leaving
+                .ask(&format!("start {}", self.board.name), question)
+                .map_err(|error| match error {
+                    WorkerError::InstanceInUse { instance } => {
+                        Trouble::Final(Failure::InstanceInUse(instance))
+                    }
+                    fatal @ WorkerError::Fatal { .. } => Trouble::Final(Failure::Cause(fatal.to_string())),
+                    passing => Trouble::Passing(passing.to_string()),
+                })
         })
     }
 

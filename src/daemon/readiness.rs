@@ -52,6 +52,9 @@ pub struct Readiness {
     pub ready: bool,
     /// Against it.
     pub reasons: Vec<Reason>,
+    /// What somebody should look at although it is ready: snapshots that fail.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Reason>,
     /// By name.
     pub pipelines: Vec<Summary>,
 }
@@ -59,7 +62,7 @@ pub struct Readiness {
 /// Looks at everything at `now`.
 #[must_use]
 pub fn look(board: &Board, now: Duration) -> Readiness {
-    let mut reasons = Vec::new();
+    let (mut reasons, mut warnings) = (Vec::new(), Vec::new());
     if board.stopping.load(Ordering::Relaxed) {
         reasons.push(Reason {
             pipeline: "*".to_owned(),
@@ -71,10 +74,12 @@ pub fn look(board: &Board, now: Duration) -> Readiness {
     }
     for pipeline in &board.pipelines {
         reasons.extend(against(pipeline, now));
+        warnings.extend(failing_snapshots(pipeline));
     }
     Readiness {
         ready: reasons.is_empty(),
         reasons,
+        warnings,
         pipelines: board.pipelines.iter().map(|pipeline| summary(pipeline)).collect(),
     }
 }
@@ -146,25 +151,54 @@ fn against(pipeline: &PipelineBoard, now: Duration) -> Vec<Reason> {
     reasons
 }
 
+fn failing_snapshots(pipeline: &PipelineBoard) -> Vec<Reason> {
+    let mut warnings = Vec::new();
+    for (index, worker) in pipeline.workers.iter().enumerate() {
+        for (id, snapshot) in &lock(&worker.view).snapshots {
+            if let Some(failure) = &snapshot.failure {
+                warnings.push(Reason {
+                    pipeline: pipeline.name.clone(),
+                    worker: Some(index),
+                    topic: pipeline.topics.get(id.topic).cloned(),
+                    partition: Some(id.partition.0),
+                    reason: format!("snapshots fail: {failure}"),
+                });
+            }
+        }
+    }
+    warnings
+}
+
 fn phase_reason(partition: &PartitionReport) -> Option<String> {
     match &partition.phase {
         PartitionPhase::Running => None,
         PartitionPhase::Waiting(None) => Some("reading its committed offset".to_owned()),
         PartitionPhase::Waiting(Some(failure)) => Some(format!("cannot be restored yet: {failure}")),
-        PartitionPhase::Restoring => Some(format!(
-            "restoring, at offset {} of {} ({} %)",
-            partition.position,
-            partition.committed,
-            restored_percent(partition)
-        )),
+        PartitionPhase::Loading => Some("reading its newest snapshot".to_owned()),
+        PartitionPhase::Restoring => Some(restored(partition)),
         PartitionPhase::Parked(cause) => Some(format!("parked at offset {}: {cause}", partition.position)),
     }
 }
 
-/// Share of the way from the base to the committed offset, rounded down.
-fn restored_percent(partition: &PartitionReport) -> i64 {
-    let whole = (partition.committed.0 - partition.base.0).max(1);
-    ((partition.position.0 - partition.base.0).clamp(0, whole)) * 100 / whole
+/// How far it is from its snapshot, or its base, to the committed offset.
+fn restored(partition: &PartitionReport) -> String {
+    let begun = partition.snapshot.unwrap_or(partition.base).max(partition.base).0;
+    let whole = (partition.committed.0 - begun).max(0);
+    let done = (partition.position.0 - begun).clamp(0, whole);
+    format!("restoring: {} of {} records", grouped(done), grouped(whole))
+}
+
+/// `12,345`.
+fn grouped(number: i64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// One line for `systemctl status`. `rates` are records per second, by pipeline.

@@ -11,6 +11,7 @@ use crate::daemon::models::{Catalogue, chain};
 use crate::daemon::pacing::{CpuCap, paused_by_lag};
 use crate::daemon::stop::Stop;
 use crate::daemon::tape::{Intake, NobodyLeft};
+use crate::engine::ModelVersion;
 use crate::kafka;
 use crate::store::Put;
 use crate::training::{self, Offer, Step, Trainer};
@@ -54,11 +55,16 @@ impl TrainerThread {
         if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
             tracing::warn!(pipeline = self.board.name, %error, "the trainer's thread keeps its priority");
         }
+        let mut resumes = true;
         while !self.stop.is_requested() {
-            let mut state = State::new(self.clock.elapsed());
+            let mut state = State::new(self.clock.elapsed(), resumes);
+            resumes = false; // what was kept may be what panics
             // Serving must not suffer from training: what panics here begins again from the served version.
             match catch_unwind(AssertUnwindSafe(|| self.rounds(&mut state))) {
-                Ok(()) => break,
+                Ok(()) => {
+                    state.trainer.iter().for_each(|trainer| self.keep(trainer));
+                    break;
+                }
                 Err(_) => {
                     self.intake.open(false);
                     let again_in_s = PANIC_PAUSE.as_secs();
@@ -102,18 +108,21 @@ impl TrainerThread {
         }
         let pipeline = &self.board.name;
         if owner {
+            // What another process published last, before training begins from anything older.
+            if let Err(error) = self.catalogue.refresh() {
+                self.complain(state, "the store cannot be asked for versions", &error);
+            }
             let newest = self.catalogue.newest();
             tracing::info!(
                 pipeline,
                 version = newest.version.0,
                 "this process trains: it owns partition 0 of the first topic"
             );
-            state.trainer = Some(Trainer::new(
-                self.config.clone(),
-                &self.horizons,
-                newest,
-                self.seed,
-            ));
+            let mut trainer = Trainer::new(self.config.clone(), &self.horizons, newest, self.seed);
+            if state.resumes {
+                self.resume(state, &mut trainer);
+            }
+            state.trainer = Some(trainer);
             state.cap = CpuCap::new(self.config.cpu_share, thread_cpu(), self.clock.elapsed());
             state.looked = None;
         } else {
@@ -121,9 +130,50 @@ impl TrainerThread {
                 pipeline,
                 "this process does not train any more: it follows the store's versions"
             );
-            state.trainer = None;
+            state.trainer.take().iter().for_each(|trainer| self.keep(trainer));
         }
         self.intake.open(owner);
+    }
+
+    /// Goes on from what was kept beside the version, if anything was.
+    fn resume(&self, state: &mut State, trainer: &mut Trainer) {
+        let pipeline = &self.board.name;
+        let version = ModelVersion(trainer.stats().served_version);
+        let kept = match self.catalogue.load_state(version) {
+            Ok(kept) => kept,
+            Err(error) => {
+                self.complain(state, "the store cannot be asked where training stopped", &error);
+                None
+            }
+        };
+        let Some((kept, ancestor)) = kept else { return };
+        match trainer.resume(kept, ancestor) {
+            Ok(()) => tracing::info!(
+                pipeline,
+                version = version.0,
+                "training goes on from where it stopped"
+            ),
+            Err(error) => tracing::warn!(
+                pipeline,
+                version = version.0,
+                error = chain(&error),
+                "what was kept of the trainer cannot be used: training begins from the served weights"
+            ),
+        }
+    }
+
+    /// Keeps where training stands beside the version that it trains from, unless something is kept there. Where that
+    /// fails a restart begins from the served weights.
+    fn keep(&self, trainer: &Trainer) {
+        let version = ModelVersion(trainer.stats().served_version);
+        if let Err(error) = self.catalogue.put_state(version, &trainer.state()) {
+            tracing::warn!(
+                pipeline = self.board.name,
+                version = version.0,
+                error = chain(&error),
+                "where training stands cannot be kept: after a restart it begins from the served weights"
+            );
+        }
     }
 
     /// Versions of another process: followed, and trained from.
@@ -204,6 +254,7 @@ impl TrainerThread {
                 }
                 self.catalogue.serve(Arc::clone(&offer.model));
                 trainer.published(offer.model);
+                self.keep(trainer);
                 state.published += 1;
                 if state.published.is_multiple_of(PRUNE_EVERY) {
                     self.prune();
@@ -228,7 +279,10 @@ impl TrainerThread {
     /// Deletes versions that are old and that no committed switch log names. In doubt none: they cost disk only.
     fn prune(&self) {
         let pipeline = &self.board.name;
-        match kafka::versions_named(&self.kafka, &self.worker) {
+        let (config, worker, stop) = (self.kafka.clone(), self.worker.clone(), self.stop.clone());
+        let leaving = kafka::Leaving::new(move || stop.is_requested(), Duration::ZERO);
+        let question = move || kafka::versions_named(&config, &worker);
+        match leaving.ask(&format!("prune {pipeline}"), question) {
             Err(error) => tracing::debug!(pipeline, %error, "old versions stay"),
             Ok(named) => match self.catalogue.prune(&named) {
                 Ok(versions) => tracing::debug!(pipeline, versions, "old versions deleted"),
@@ -268,6 +322,8 @@ impl TrainerThread {
 
 /// What changes from round to round.
 struct State {
+    /// Whether training goes on from what was kept.
+    resumes: bool,
     trainer: Option<Trainer>,
     cap: CpuCap,
     pause: Duration,
@@ -280,8 +336,9 @@ struct State {
 }
 
 impl State {
-    const fn new(now: Duration) -> Self {
+    const fn new(now: Duration, resumes: bool) -> Self {
         Self {
+            resumes,
             trainer: None,
             cap: CpuCap::new(1.0, Duration::ZERO, Duration::ZERO),
             pause: Duration::ZERO,

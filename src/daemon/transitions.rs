@@ -2,13 +2,15 @@
 
 use crate::daemon::board::PipelineBoard;
 use crate::worker::ports::PartitionId;
-use crate::worker::report::{PartitionPhase, PartitionReport};
+use crate::worker::report::{PartitionPhase, PartitionReport, SnapshotReport};
 use crate::worker::switch_log::{SWITCHES_LEARNT_MAX, SWITCHES_MAX};
 
 /// A partition's change between two looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Change {
     Assigned,
+    /// A snapshot is looked for and read.
+    Loading,
     /// Committed offset and base are known, history is read.
     Restoring,
     /// In service.
@@ -23,6 +25,10 @@ enum Change {
     Lost(u64),
     /// State was made anew from a part of the past.
     Rebuilt,
+    /// Leaves horizons out because it lags, that many records.
+    Degraded(i64),
+    /// Publishes all horizons again.
+    Whole,
     /// Its switch log has room for rollbacks only.
     LogReserved,
     /// Its switch log has room for nothing.
@@ -56,6 +62,7 @@ fn changes_of(old: Option<&PartitionReport>, partition: &PartitionReport) -> Vec
         match &partition.phase {
             PartitionPhase::Waiting(None) => {}
             PartitionPhase::Waiting(Some(failure)) => changes.push(Change::Failing(failure.clone())),
+            PartitionPhase::Loading => changes.push(Change::Loading),
             PartitionPhase::Restoring => changes.push(Change::Restoring),
             PartitionPhase::Running => changes.push(Change::Running),
             PartitionPhase::Parked(cause) => changes.push(Change::Parked(cause.clone())),
@@ -74,6 +81,11 @@ fn changes_of(old: Option<&PartitionReport>, partition: &PartitionReport) -> Vec
     }
     if partition.rebuilt && !old.is_some_and(|old| old.rebuilt) {
         changes.push(Change::Rebuilt);
+    }
+    match (old.is_some_and(|old| old.degraded), partition.degraded) {
+        (false, true) => changes.push(Change::Degraded(partition.lag().unwrap_or(0))),
+        (true, false) => changes.push(Change::Whole),
+        _ => {}
     }
     let before = old.map_or(0, |old| old.switches);
     let reaches = |max| before < max && partition.switches >= max;
@@ -110,9 +122,14 @@ fn log_change(
     let position = found.map_or(-1, |found| found.position.0);
     match change {
         Change::Assigned => tracing::info!(pipeline, worker, partition, "partition assigned"),
+        Change::Loading => tracing::debug!(pipeline, worker, partition, "its newest snapshot is looked for"),
+        Change::Whole => {
+            tracing::info!(pipeline, worker, partition, "all horizons are published again");
+        }
         Change::Restoring => {
             let committed = found.map_or(-1, |found| found.committed.0);
             let records = committed.saturating_sub(position);
+            let snapshot = found.and_then(|found| found.snapshot).map(|next| next.0);
             tracing::info!(
                 pipeline,
                 worker,
@@ -120,6 +137,7 @@ fn log_change(
                 position,
                 committed,
                 records,
+                snapshot,
                 "restoring: history is read again without publishing, up to the committed offset"
             );
         }
@@ -161,6 +179,7 @@ fn log_change(
         | Change::Failing(_)
         | Change::Lost(_)
         | Change::Rebuilt
+        | Change::Degraded(_)
         | Change::LogReserved
         | Change::LogFull => {
             log_harm(pipeline, worker, partition, change);
@@ -200,6 +219,13 @@ fn log_harm(pipeline: &str, worker: usize, partition: &str, change: &Change) {
             partition,
             "state was made anew from a part of the past: its forecasts may differ from those before"
         ),
+        Change::Degraded(lag) => tracing::warn!(
+            pipeline,
+            worker,
+            partition,
+            lag,
+            "lags by more than `output.lag_thin`: the first and the last horizon only are published until it has caught up"
+        ),
         Change::LogReserved => tracing::warn!(
             pipeline,
             worker,
@@ -216,8 +242,56 @@ fn log_harm(pipeline: &str, worker: usize, partition: &str, change: &Change) {
             "switch log full: no version is adopted any more, not even a rollback; a restart forgets what is \
              older than `store.rebuild` and so makes room"
         ),
-        Change::Assigned | Change::Restoring | Change::Running | Change::Gone | Change::Switched(_) => {}
+        Change::Assigned
+        | Change::Loading
+        | Change::Restoring
+        | Change::Running
+        | Change::Whole
+        | Change::Gone
+        | Change::Switched(_) => {}
     }
+}
+
+/// Logs how a snapshot has ended: each at debug, and once that they begin to fail (`fail.0`: before, `fail.1`: now) or
+/// succeed again.
+pub(crate) fn log_snapshot(
+    board: &PipelineBoard,
+    worker: usize,
+    fail: (bool, bool),
+    ended: Option<&SnapshotReport>,
+) {
+    let Some(SnapshotReport { id, written, took }) = ended else {
+        return;
+    };
+    let pipeline = &board.name;
+    let topic = board.topics.get(id.topic).map_or("?", String::as_str);
+    let partition = format!("{topic}/{}", id.partition);
+    match (fail, written) {
+        ((false, true), Err(reason)) => tracing::warn!(
+            pipeline,
+            worker,
+            partition,
+            reason,
+            "snapshots fail, service goes on: after a crash more records are read again"
+        ),
+        ((true, false), Ok(_)) => {
+            tracing::info!(pipeline, worker, partition, "snapshots are written again");
+        }
+        (_, Err(reason)) => tracing::debug!(pipeline, worker, partition, reason, "snapshot failed"),
+        (_, Ok(bytes)) => {
+            let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            tracing::debug!(pipeline, worker, partition, bytes, took_ms, "snapshot written");
+        }
+    }
+}
+
+/// Logs that a snapshot was not restored from.
+pub(crate) fn log_refused(pipeline: &str, worker: usize, sentence: &str) {
+    tracing::warn!(
+        pipeline,
+        worker,
+        "{sentence}; an older one is read, or more records are"
+    );
 }
 
 /// Logs that a worker's trouble began, became another, or ended.
@@ -251,6 +325,8 @@ mod tests {
             switches: 0,
             rebuilt: false,
             lost: 0,
+            snapshot: None,
+            degraded: false,
         }
     }
 
@@ -300,6 +376,21 @@ mod tests {
             assert_eq!(changes.first(), expected.as_ref(), "{before} to {after}");
         }
         assert_eq!(found(&[], &[of(60)]).last(), Some(&Change::LogReserved));
+    }
+
+    #[test]
+    fn transitions_tell_once_that_horizons_are_left_out_and_come_back() {
+        let whole = report(0, PartitionPhase::Running);
+        let thin = PartitionReport {
+            degraded: true,
+            end: Some(NextOffset(101)),
+            ..whole.clone()
+        };
+        let (whole, thin) = (std::slice::from_ref(&whole), std::slice::from_ref(&thin));
+        assert_eq!(found(whole, thin), [Change::Degraded(100)]);
+        assert_eq!(found(thin, thin), []);
+        assert_eq!(found(thin, whole), [Change::Whole]);
+        assert_eq!(found(whole, whole), []);
     }
 
     #[test]

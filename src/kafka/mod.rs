@@ -31,7 +31,7 @@ mod transaction;
 pub use client::{group_id, worker_id};
 pub use config::Config;
 pub use leaving::Leaving;
-pub use named::versions_named;
+pub use named::{newest_named, versions_named};
 pub use properties::refused;
 pub use source::KafkaSource;
 pub use start::resolve_start;

@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use crate::engine::{Model, ModelVersion};
 use crate::store::error::chain;
-use crate::store::{Error, Put, Store};
+use crate::store::{Entry, Error, Put, Store};
 
 /// Versions that stay whether or not somebody names them: at one per 30 s half an hour to roll back in by hand.
 const KEPT: usize = 64;
 const SUFFIX: &str = ".safetensors";
+/// What goes on training from a version. Five times its size, so that few are kept.
+const STATE_SUFFIX: &str = ".trainer";
+/// The newest is gone on from; the others are for a hand that takes the newest versions away.
+const STATES_KEPT: usize = 8;
 
 /// The model files of one pipeline: `<group>/<pipeline>/models/<version:08>.safetensors`.
 #[derive(Clone, Debug)]
@@ -40,13 +44,16 @@ impl ModelStore {
     /// # Errors
     /// The store's.
     pub fn list(&self) -> Result<Vec<ModelVersion>, Error> {
-        let entries = self.store.list(&self.directory)?;
+        Ok(self.versions(&self.store.list(&self.directory)?))
+    }
+
+    fn versions(&self, entries: &[Entry]) -> Vec<ModelVersion> {
         let mut versions: Vec<_> = entries
             .iter()
             .filter_map(|entry| self.version_of(&entry.path))
             .collect();
         versions.sort_unstable(); // by number: names are in that order up to 8 digits only
-        Ok(versions)
+        versions
     }
 
     /// One version; `None` where its file is missing.
@@ -89,12 +96,35 @@ impl ModelStore {
             .put_if_absent(&self.path(model.version), model.to_bytes())
     }
 
-    /// Deletes versions beyond the newest 64 that are not in `protected`; returns them.
+    /// Path of what goes on training from a version.
+    fn state_path(&self, version: ModelVersion) -> String {
+        format!("{}/{:08}{STATE_SUFFIX}", self.directory, version.0)
+    }
+
+    /// Keeps what goes on training from a version, unless something is kept there.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn put_state(&self, version: ModelVersion, bytes: Vec<u8>) -> Result<Put, Error> {
+        self.store.put_if_absent(&self.state_path(version), bytes)
+    }
+
+    /// What goes on training from a version, as it was kept; `None` where nothing is.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn load_state(&self, version: ModelVersion) -> Result<Option<Vec<u8>>, Error> {
+        self.store.get(&self.state_path(version))
+    }
+
+    /// Deletes versions beyond the newest 64 that are not in `protected`, and returns them; and what went on training
+    /// from versions beyond the newest 8, since only the newest is ever gone on from.
     ///
     /// # Errors
     /// The store's.
     pub fn prune(&self, protected: &BTreeSet<ModelVersion>) -> Result<Vec<ModelVersion>, Error> {
-        let versions = self.list()?;
+        let entries = self.store.list(&self.directory)?;
+        let versions = self.versions(&entries);
         let old = &versions[..versions.len().saturating_sub(KEPT)];
         let doomed: Vec<_> = old
             .iter()
@@ -103,6 +133,13 @@ impl ModelStore {
             .collect();
         for &version in &doomed {
             self.store.delete(&self.path(version))?;
+        }
+        let kept = &versions[versions.len().saturating_sub(STATES_KEPT)..];
+        let states = entries.iter().filter(|entry| entry.path.ends_with(STATE_SUFFIX));
+        for state in
+            states.filter(|state| !kept.iter().any(|&version| self.state_path(version) == state.path))
+        {
+            self.store.delete(&state.path)?;
         }
         Ok(doomed)
     }

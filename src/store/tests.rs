@@ -345,4 +345,26 @@ mod models {
         assert_eq!((left.len(), left[0]), (65, ModelVersion(2)));
         assert_eq!(models.prune(&BTreeSet::new()).unwrap(), [ModelVersion(2)]);
     }
+    #[test]
+    fn what_goes_on_training_is_kept_once_and_for_the_newest_versions() {
+        let directory = tempfile::tempdir().unwrap();
+        let models = store(directory.path());
+        assert_eq!(models.load_state(ModelVersion(1)).unwrap(), None);
+        for version in 1..=12 {
+            fs::create_dir_all(directory.path().join("tidecast/plant/models")).unwrap();
+            fs::write(directory.path().join(models.path(ModelVersion(version))), b"x").unwrap();
+            let put = models.put_state(ModelVersion(version), vec![7, 7]).unwrap();
+            assert_eq!(put, Put::Stored);
+        }
+        assert_eq!(models.put_state(ModelVersion(12), vec![8]).unwrap(), Put::Exists);
+        assert_eq!(models.load_state(ModelVersion(12)).unwrap(), Some(vec![7, 7]));
+        assert_eq!(models.list().unwrap().len(), 12, "a state is no version");
+        models.put_state(ModelVersion(99), vec![9]).unwrap(); // of a version that is gone
+        assert_eq!(models.prune(&BTreeSet::new()).unwrap(), []);
+        for version in 1..=12 {
+            let state = models.load_state(ModelVersion(version)).unwrap();
+            assert_eq!(state.is_some(), version > 4, "{version}");
+        }
+        assert_eq!(models.load_state(ModelVersion(99)).unwrap(), None);
+    }
 }

@@ -98,9 +98,17 @@ pub const TABLE: &[Row] = &[
     ),
     gauge(
         "tidecast_partitions",
-        "Assigned partitions by `phase`: waiting, restoring, running, parked",
+        "Assigned partitions by `phase`: waiting, loading a snapshot, restoring, running, parked",
+    ),
+    gauge(
+        "tidecast_degraded",
+        "Partitions whose forecasts leave horizons out because they lag",
     ),
     gauge("tidecast_streams", "Streams with state"),
+    counter(
+        "tidecast_streams_forgotten_total",
+        "Idle streams forgotten by a full partition to make room for new ones",
+    ),
     gauge(
         "tidecast_worker_silence_seconds",
         "Since the last sign of life of `worker`",
@@ -108,6 +116,25 @@ pub const TABLE: &[Row] = &[
     counter(
         "tidecast_worker_restarts_total",
         "Times that a worker dropped its state and restored it",
+    ),
+    // --- snapshots ---
+    counter("tidecast_snapshots_total", "Snapshots of a partition written"),
+    counter(
+        "tidecast_snapshot_failures_total",
+        "Snapshots that could not be written: what came since the one before is read again after a crash",
+    ),
+    counter(
+        "tidecast_snapshots_refused_total",
+        "Snapshots that were there and not restored from: damaged, or of another past",
+    ),
+    gauge("tidecast_snapshot_bytes", "Bytes of the newest snapshot written"),
+    gauge(
+        "tidecast_snapshot_seconds",
+        "What the newest snapshot took, from its first row's copy until it was durable",
+    ),
+    gauge(
+        "tidecast_snapshot_age_seconds",
+        "Since the last snapshot of the partition that waits longest, or since that partition was assigned",
     ),
     // --- how well it forecasts ---
     gauge(

@@ -46,7 +46,7 @@ fn bad_values_are_named_with_their_place() {
     let given = good()
         .file("over.toml", "\n[service]\nlog = 3\n")
         .set("pipeline.plant.workers=0")
-        .env("TIDECAST__STORE__KEEP", "3");
+        .env("TIDECAST__STORE__KEEP", "2");
     let errors = given.load().unwrap_err().to_string();
     let folder = given.folder();
     assert!(errors.contains(&format!("({folder}/over.toml:3)")), "{errors}");

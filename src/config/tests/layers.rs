@@ -41,11 +41,6 @@ fn layers_begin_with_the_defaults() {
         (worker.warmup, worker.rebuild),
         (Duration::ZERO, Duration::from_secs(7 * 86_400))
     );
-    assert_eq!(
-        (worker.snapshot_interval, worker.snapshot_bytes_per_s),
-        (Duration::from_secs(60), 10_000_000)
-    );
-    assert_eq!((worker.lag_pause_training, worker.lag_thin), (10_000, 100_000));
     assert_eq!(worker.commit_interval, Duration::from_millis(500));
     // A third of the broker's time-out of a transaction.
     assert_eq!(worker.transaction_age_max, Duration::from_secs(5));
@@ -86,6 +81,17 @@ fn layers_begin_with_the_defaults() {
         ),
         (32, 64, 256_000_000)
     );
+}
+
+#[test]
+fn layers_begin_with_a_snapshot_a_minute_and_bounds_of_lag() {
+    let config = good().load().unwrap().config;
+    let worker = &config.pipelines[0].worker;
+    assert_eq!(
+        (worker.snapshot_interval, worker.snapshot_bytes_per_s),
+        (Duration::from_secs(60), 10_000_000)
+    );
+    assert_eq!((worker.lag_pause_training, worker.lag_thin), (10_000, 100_000));
 }
 
 #[test]

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::*;
+use crate::daemon::board::SnapshotView;
 use crate::engine::PartitionStats;
 use crate::series::observation::{NextOffset, Partition};
 use crate::worker::ports::PartitionId;
@@ -23,6 +24,8 @@ fn partition(number: i32, phase: PartitionPhase) -> PartitionReport {
         switches: 1,
         rebuilt: false,
         lost: 0,
+        snapshot: None,
+        degraded: false,
     }
 }
 
@@ -104,7 +107,7 @@ fn readiness_names_the_partition_that_is_restoring_or_parked() {
     assert_eq!(
         reasons(&board),
         [
-            "restoring, at offset 250 of 500 (37 %)",
+            "restoring: 150 of 400 records",
             "parked at offset 250: delivery refused: too large",
             "reading its committed offset",
             "cannot be restored yet: coordinator away",
@@ -113,7 +116,7 @@ fn readiness_names_the_partition_that_is_restoring_or_parked() {
     let readiness = look(&board, Duration::ZERO);
     assert_eq!(
         serde_json::to_string(&readiness.reasons[0]).unwrap(),
-        r#"{"pipeline":"plant","worker":0,"topic":"sensors","partition":0,"reason":"restoring, at offset 250 of 500 (37 %)"}"#
+        r#"{"pipeline":"plant","worker":0,"topic":"sensors","partition":0,"reason":"restoring: 150 of 400 records"}"#
     );
 }
 
@@ -158,6 +161,47 @@ fn status_line_says_numbers_or_the_first_reason() {
     let line = status_line(&look(&restoring, Duration::ZERO), &[9.0]);
     assert_eq!(
         line,
-        "plant: sensors/0 restoring, at offset 250 of 500 (37 %) (and 1 more), 9 records/s"
+        "plant: sensors/0 restoring: 150 of 400 records (and 1 more), 9 records/s"
+    );
+}
+
+#[test]
+fn readiness_of_a_restore_counts_from_the_snapshot() {
+    let of = |snapshot: i64, position, committed| PartitionReport {
+        snapshot: Some(NextOffset(snapshot)),
+        position: NextOffset(position),
+        committed: NextOffset(committed),
+        ..partition(0, PartitionPhase::Restoring)
+    };
+    for (report, expected) in [
+        (of(1_000, 13_345, 41_000), "restoring: 12,345 of 40,000 records"),
+        (of(50, 150, 1_000_100), "restoring: 50 of 1,000,000 records"),
+        (of(500, 499, 500), "restoring: 0 of 0 records"),
+    ] {
+        assert_eq!(reasons(&board(Stage::Running, vec![report])), [expected]);
+    }
+    let loading = board(Stage::Running, vec![partition(0, PartitionPhase::Loading)]);
+    assert_eq!(reasons(&loading), ["reading its newest snapshot"]);
+}
+
+#[test]
+fn failing_snapshots_warn_and_leave_it_ready() {
+    let board = board(Stage::Running, vec![partition(0, PartitionPhase::Running)]);
+    let failing = SnapshotView {
+        since: Duration::ZERO,
+        failure: Some("the disk is full".to_owned()),
+    };
+    let id = partition(0, PartitionPhase::Running).id;
+    lock(&board.pipelines[0].workers[0].view)
+        .snapshots
+        .insert(id, failing);
+    let readiness = look(&board, Duration::ZERO);
+    assert!(readiness.ready);
+    let text = serde_json::to_string(&readiness).unwrap();
+    assert!(
+        text.contains(
+            r#""warnings":[{"pipeline":"plant","worker":0,"topic":"sensors","partition":0,"reason":"snapshots fail: the disk is full"}]"#
+        ),
+        "{text}"
     );
 }
