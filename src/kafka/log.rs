@@ -60,6 +60,10 @@ pub(crate) fn line(level: RDKafkaLogLevel, facility: &str, message: &str) {
         return;
     }
     let Some(left_out) = admit(facility) else { return };
+    if matches!(level, RDKafkaLogLevel::Notice) {
+        tracing::info!(target: "librdkafka", facility, left_out, "{message}");
+        return;
+    }
     if matches!(
         level,
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical

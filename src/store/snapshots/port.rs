@@ -71,27 +71,18 @@ impl SnapshotPort {
         self.backlog.clear();
     }
 
-    fn refused<T>(
-        &self,
-        doing: &'static str,
-        error: &TrySendError<T>,
-        id: PartitionId,
-        queued: usize,
-    ) -> Error {
+    fn refused<T>(&self, doing: &'static str, error: &TrySendError<T>, queued: usize) -> Error {
         let url = self.store.url.clone();
         let reason = match error {
             TrySendError::Full(_) => chain(&crate::store::Error::Busy { url, queued }),
             TrySendError::Disconnected(_) => chain(&crate::store::Error::Stopped { url }),
         };
-        transient(doing, reason, id)
+        transient(doing, reason)
     }
 }
 
-fn transient(doing: &'static str, reason: String, id: PartitionId) -> Error {
-    Error::Transient {
-        doing,
-        reason,
-    }
+fn transient(doing: &'static str, reason: String) -> Error {
+    Error::Transient { doing, reason }
 }
 
 impl Snapshots for SnapshotPort {
@@ -99,7 +90,7 @@ impl Snapshots for SnapshotPort {
         let doing = "load a snapshot";
         let (id, ticket) = (wanted.id, wanted.ticket);
         let folder = folder(&self.directory, &wanted.topic, id.partition.0)
-            .map_err(|error| transient(doing, chain(&error), id))?;
+            .map_err(|error| transient(doing, chain(&error)))?;
         lock(&self.home.tickets).insert(id, ticket);
         let search = Search {
             home: Arc::clone(&self.home),
@@ -107,13 +98,13 @@ impl Snapshots for SnapshotPort {
             wanted,
         };
         let sent = self.store.searches().try_send(search);
-        sent.map_err(|error| self.refused(doing, &error, id, SEARCHES_MAX))
+        sent.map_err(|error| self.refused(doing, &error, SEARCHES_MAX))
     }
 
     fn begin(&mut self, id: PartitionId, header: Header) -> Result<(), Error> {
         let doing = "write a snapshot";
         let folder = folder(&self.directory, &header.topic, id.partition.0)
-            .map_err(|error| transient(doing, chain(&error), id))?;
+            .map_err(|error| transient(doing, chain(&error)))?;
         self.renew();
         let begin = Request::Begin(Box::new(Begin {
             home: Arc::clone(&self.home),
@@ -123,7 +114,7 @@ impl Snapshots for SnapshotPort {
             header,
         }));
         let sent = self.store.requests().try_send(begin);
-        sent.map_err(|error| self.refused(doing, &error, id, REQUESTS_MAX))
+        sent.map_err(|error| self.refused(doing, &error, REQUESTS_MAX))
     }
 
     fn write(&mut self, block: Block) {
