@@ -59,12 +59,13 @@ pub(crate) fn complete(
     if job.masked > 0 {
         return Verdict::Open;
     }
-    if results.work.value.is_nan() {
+    let missing = results.work.value.is_nan();
+    if missing && !publish.outputs.watched {
         return Verdict::Missing;
     }
     let known = context.grid.calendar.interval_ms > 0;
     if !(setup.config.publish_warming || (ready && known)) {
-        return Verdict::Muted;
+        return if missing { Verdict::Missing } else { Verdict::Muted };
     }
     let status = if publish.outputs.is_thin() {
         Status::Degraded
@@ -93,7 +94,23 @@ pub(crate) fn complete(
         silent: publish.silent,
     };
     show_weights(setup.experts(), &context.grid.calendar, &mixes, slot.experts);
+    if publish.outputs.watched {
+        note_each(context, publish.outputs, row, results.work);
+    }
+    if missing {
+        publish.outputs.note_unpublished(job.entry);
+        return Verdict::Missing;
+    }
     Verdict::Forecast(number)
+}
+
+/// What each expert and the classical mix say at each scored horizon, in original units.
+fn note_each(context: &Context<'_>, outputs: &mut Outputs, row: &Row<'_>, work: &Work) {
+    let experts = context.setup.experts().len();
+    for at in &work.horizons[..context.setup.plan.scored.len()] {
+        let said = at.forecasts[..experts].iter().chain([&at.classical]);
+        outputs.note_each(said.map(|&x| row.scaler.restore(finite(x, work.now.last))));
+    }
 }
 
 /// How far a stream is at a step.

@@ -38,6 +38,12 @@ pub(crate) struct Outputs {
     quantiles: Vec<f64>,
     /// (N,E).
     experts: Vec<(&'static str, f64)>,
+    /// Whether missing readings have a forecast too, and experts their own; the next two are empty otherwise.
+    pub(crate) watched: bool,
+    /// (N,K,E+1) original units: each expert, then the mix of the classical ones.
+    each: Vec<f64>,
+    /// Entries of the batch whose reading is missing, and the numbers of their forecasts.
+    unpublished: Vec<(u32, u32)>,
 }
 
 /// Room for one forecast in the buffers.
@@ -64,6 +70,9 @@ impl Outputs {
             mean: Vec::new(),
             quantiles: Vec::new(),
             experts: Vec::new(),
+            watched: false,
+            each: Vec::new(),
+            unpublished: Vec::new(),
         }
     }
 
@@ -74,6 +83,18 @@ impl Outputs {
         self.mean.clear();
         self.quantiles.clear();
         self.experts.clear();
+        self.each.clear();
+        self.unpublished.clear();
+    }
+
+    /// Notes what each expert and the classical mix say at each scored horizon of the newest forecast.
+    pub(crate) fn note_each(&mut self, forecasts: impl Iterator<Item = f64>) {
+        self.each.extend(forecasts);
+    }
+
+    /// Notes that the newest forecast is of an entry whose reading is missing.
+    pub(crate) fn note_unpublished(&mut self, entry: u32) {
+        self.unpublished.push((entry, self.issues.len() as u32 - 1));
     }
 
     /// Whether forecasts have few of their horizons.
@@ -163,6 +184,43 @@ impl<'a> Outcomes<'a> {
         Judged {
             source: self.batch.entries[index].source,
             outcome,
+        }
+    }
+
+    /// The forecast at the missing reading at `index`, which is not published; only of an engine that is
+    /// [watched](crate::engine::Engine::watch).
+    #[must_use]
+    pub fn unpublished(&self, index: usize) -> Option<Forecast<'a>> {
+        Some(self.outputs.forecast(self.number(index)?, self.index)).filter(|_| self.is_missing(index))
+    }
+
+    /// (K,E+1), original units: what each expert said at each scored horizon, in the order of the record, and last the mix of
+    /// those that are no network. `None` where there is no forecast, or the engine is not
+    /// [watched](crate::engine::Engine::watch).
+    #[must_use]
+    pub fn each_expert(&self, index: usize) -> Option<&'a [f64]> {
+        let number = self.number(index)? as usize;
+        let width = self.outputs.each.len() / self.outputs.issues.len();
+        let each = &self.outputs.each[number * width..(number + 1) * width];
+        Some(each).filter(|each| !each.is_empty())
+    }
+
+    fn is_missing(&self, index: usize) -> bool {
+        self.batch.verdicts[index] == Verdict::Missing
+    }
+
+    fn number(&self, index: usize) -> Option<u32> {
+        match self.batch.verdicts[index] {
+            Verdict::Forecast(number) => Some(number),
+            Verdict::Missing => {
+                let of_entry = |(entry, _): &&(u32, u32)| *entry as usize == index;
+                self.outputs
+                    .unpublished
+                    .iter()
+                    .find(of_entry)
+                    .map(|&(_, number)| number)
+            }
+            _ => None,
         }
     }
 

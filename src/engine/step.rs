@@ -140,6 +140,12 @@ impl Engine {
         }
     }
 
+    /// From now on outcomes also hold what each expert said, and the forecasts of missing readings: what a backtest judges.
+    /// State and published forecasts are the same bits.
+    pub const fn watch(&mut self) {
+        self.outputs.watched = true;
+    }
+
     /// The tape.
     pub const fn tape(&mut self) -> &mut TapeBuffer {
         &mut self.tape

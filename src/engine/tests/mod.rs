@@ -11,6 +11,7 @@ mod snapshot;
 mod snapshot_file;
 mod snapshot_kept;
 mod thin;
+mod watch;
 
 use std::sync::Arc;
 
