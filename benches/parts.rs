@@ -10,6 +10,7 @@ use criterion::{Criterion, Throughput};
 use tidecast::codec::config::TimeUnit;
 use tidecast::codec::{self, Decoder, ForecastEncoder, Message};
 use tidecast::engine::config::{Interval, ModelConfig, Seasons};
+use tidecast::engine::snapshot::{self, Encoder};
 use tidecast::engine::{self, Engine, Model, Outcome, PartitionState};
 use tidecast::nn::Cell;
 use tidecast::series::observation::{Observation, Offset, Partition, Source};
@@ -80,6 +81,42 @@ fn engine(c: &mut Criterion) {
     });
 }
 
+/// Rates are those of the rows' bytes in memory.
+fn snapshots(c: &mut Criterion) {
+    let config = engine_config();
+    let mut engine = Engine::new(config.clone());
+    let mut state = engine.partition("bench", Partition(0), Arc::new(Model::first(&config, 1)));
+    let streams: Vec<String> = (0..STREAMS).map(|index| format!("stream-{index}")).collect();
+    (0..200).for_each(|minute| {
+        round(&mut engine, &mut state, minute, &streams);
+        engine.step(&mut state);
+    });
+    let row_bytes: usize = engine::row_table(&config).iter().map(|field| field.bytes).sum();
+    let mut file = Vec::new();
+    let mut write = || {
+        state.begin_capture();
+        file.clear();
+        let mut encoder = Encoder::new(&state.capture_header(), &mut file);
+        while !state.is_captured() {
+            state.capture(256);
+            while let Some(block) = state.take_block() {
+                encoder.block(&block, &mut file);
+                state.give_back(block);
+            }
+        }
+        encoder.finish(&mut file);
+        state.end_capture();
+        file.len()
+    };
+    let mut group = c.benchmark_group("snapshot");
+    group.throughput(Throughput::Bytes((STREAMS * row_bytes) as u64));
+    group.bench_function("copy and encode 1000 streams", |b| b.iter(&mut write));
+    let form = snapshot::form(&engine);
+    group.bench_function("read 1000 streams", |b| {
+        b.iter(|| snapshot::read(&mut &file[..], &form).expect("it was just written"));
+    });
+}
+
 fn codec(c: &mut Criterion) {
     let mut decoder = Decoder::new(codec::Config {
         id: Some("id".into()),
@@ -141,6 +178,7 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     nn::benches(&mut criterion);
     engine(&mut criterion);
+    snapshots(&mut criterion);
     codec(&mut criterion);
     criterion.final_summary();
 }

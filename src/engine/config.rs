@@ -52,7 +52,7 @@ pub struct Config {
     pub model: ModelConfig,
     /// Names of the experts that take part; empty = all.
     pub experts: Vec<String>,
-    /// Streams a partition holds at most.
+    /// Streams a partition holds at most (no part of a stream's state).
     pub streams_max: usize,
     /// A full partition forgets streams that were idle for longer, in its event time; milliseconds, at least 1.
     pub stream_ttl_ms: i64,

@@ -264,6 +264,11 @@ impl<'a> Carry<'a> {
         let mut row = self.to.row(new);
         self.to.start(&mut row);
         row.take_over(&self.from.row(old), &self.by);
+        if self.from.dims.scored.len() != self.to.dims.scored.len() {
+            // The network has other inputs, and its first version the same lineage all the same: the hidden state is to
+            // be made anew, as under every foreign lineage.
+            row.progress.lineage = !row.progress.lineage;
+        }
         let levels = self.to.dims.levels.len();
         for &(_, k) in &self.by.shared_horizons {
             self.between(&mut row.tracked[k * levels..(k + 1) * levels]);

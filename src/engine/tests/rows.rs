@@ -1,5 +1,6 @@
 use super::{Bench, config};
-use crate::engine::row::Layout;
+use crate::engine::index::stable_hash;
+use crate::engine::row::{Layout, ROW_FORMAT};
 use crate::engine::{FieldSize, row_table};
 
 fn bytes(fields: &[FieldSize]) -> usize {
@@ -45,4 +46,18 @@ fn experts_that_take_no_part_cost_no_bytes() {
         .map(|(name, _)| *name)
         .collect();
     assert_eq!(names, ["last", "day"]);
+}
+
+#[test]
+fn row_format_changes_with_the_row() {
+    let fields = row_table(&config());
+    let text: Vec<String> = fields
+        .iter()
+        .map(|field| format!("{} {}", field.name, field.bytes))
+        .collect();
+    assert_eq!(
+        (ROW_FORMAT, stable_hash(0, text.join("\n").as_bytes())),
+        (1, 550_876_717_170_813_961),
+        "rows of earlier snapshots would be misread: raise `ROW_FORMAT`, then set this number"
+    );
 }

@@ -200,6 +200,28 @@ fn fingerprint_of_a_configuration_is_of_what_shapes_state() {
     assert_eq!(all.len(), 11, "each differs from each");
 }
 
+#[test]
+fn header_keeps_every_level_exactly() {
+    let mut config = config();
+    let mut seen = 0;
+    for low in (1..500).step_by(7) {
+        config.quantiles = (low..500)
+            .step_by(16)
+            .chain([500])
+            .map(|level| f64::from(level) / 1000.0)
+            .collect();
+        config.quantiles.dedup();
+        config.quantiles.truncate(30);
+        let mut bench = Bench::new(config.clone());
+        let bytes = encoded(&mut bench.state);
+        let levels = snapshot::read_header(&mut &bytes[..]).unwrap().dims.levels;
+        let expected: Vec<f32> = config.quantiles.iter().map(|&level| level as f32).collect();
+        assert_eq!(levels, expected);
+        seen += levels.len();
+    }
+    assert!(seen > 500);
+}
+
 /// What goes on while rows are copied.
 #[derive(Clone, Debug)]
 enum Event {

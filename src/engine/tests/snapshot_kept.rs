@@ -52,7 +52,7 @@ fn tracked(layout: &Layout, row: &Row<'_>, horizon: u32, level: f64) -> f32 {
 fn of_stream(row: &Row<'_>) -> Vec<Vec<u8>> {
     vec![
         bytemuck::bytes_of(row.cadence).to_vec(),
-        bytemuck::bytes_of(row.progress).to_vec(),
+        row.progress.steps.to_le_bytes().to_vec(),
         bytemuck::bytes_of(row.scaler).to_vec(),
         bytemuck::bytes_of(row.ring).to_vec(),
         bytemuck::bytes_of(row.motion).to_vec(),
@@ -180,6 +180,11 @@ fn a_stream_goes_on_under_other_horizons_and_quantiles() {
     );
     run(&mut before, 3, 90..120);
     run(&mut after, 3, 90..120);
+    assert_eq!(
+        after.state.stats().states_remade,
+        3,
+        "the network has other inputs"
+    );
     let (old, new) = (
         before.state.stream("s1").unwrap(),
         after.state.stream("s1").unwrap(),
