@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
 use crate::engine::snapshot::Anchor;
 use crate::kafka::Config;
 use crate::kafka::client::ASK_TIMEOUT;
-use crate::kafka::errors::{classify, transient};
+use crate::kafka::errors::transient;
 use crate::kafka::lookup::{self, Lookup};
 use crate::kafka::rebalance::Context;
 use crate::series::observation::{NextOffset, Partition};
@@ -26,7 +26,7 @@ pub(super) struct Asking {
     config: Config,
     pipeline: String,
     consumer: Arc<BaseConsumer<Context>>,
-    /// Made when first needed: most restores never ask for a time.
+    /// Made when first needed.
     lookup: Option<Lookup>,
 }
 
@@ -55,19 +55,9 @@ impl Asking {
         lookup::committed(&self.config, &self.consumer, list)
     }
 
-    pub(super) fn log(&self, topic: &str, partition: Partition) -> Result<Log, Error> {
-        let doing = "asking for the log's ends";
-        let (start, end) = self
-            .consumer
-            .fetch_watermarks(topic, partition.0, ASK_TIMEOUT)
-            .map_err(|error| classify(&self.config, doing, &error))?;
-        if start < 0 || end < 0 {
-            return Err(transient(doing, "the broker does not know them yet"));
-        }
-        Ok(Log {
-            start: NextOffset(start),
-            end: NextOffset(end),
-        })
+    /// Not through the member's client: there the question would wait behind a fetch that waits for records.
+    pub(super) fn log(&mut self, topic: &str, partition: Partition) -> Result<Log, Error> {
+        self.lookup()?.log(topic, partition)
     }
 
     pub(super) fn offset_at(
@@ -85,8 +75,9 @@ impl Asking {
         partition: Partition,
         next: NextOffset,
     ) -> Result<Option<Anchor>, Error> {
-        let log = self.log(topic, partition)?;
-        self.lookup()?.record_before(topic, partition, next, log)
+        let lookup = self.lookup()?;
+        let log = lookup.log(topic, partition)?;
+        lookup.record_before(topic, partition, next, log)
     }
 
     pub(super) fn cluster(&self) -> Result<String, Error> {

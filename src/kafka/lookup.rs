@@ -73,10 +73,14 @@ impl Lookup {
 
     /// Ends of a log: oldest record, and one past what a `read_committed` reader sees.
     pub(crate) fn log(&self, topic: &str, partition: Partition) -> Result<Log, Error> {
+        let doing = "asking for the log's ends";
         let (start, end) = self
             .consumer
             .fetch_watermarks(topic, partition.0, ASK_TIMEOUT)
-            .map_err(|error| classify(&self.config, "asking for the log's ends", &error))?;
+            .map_err(|error| classify(&self.config, doing, &error))?;
+        if start < 0 || end < 0 {
+            return Err(transient(doing, "the broker does not know them yet"));
+        }
         Ok(Log {
             start: NextOffset(start),
             end: NextOffset(end),
