@@ -310,7 +310,7 @@ fn crashes_sigterm_under_load_ends_with_0_within_the_grace() {
 
 #[test]
 fn crashes_kafka_away_at_start_is_waited_for() {
-    let broker = Broker::reserve("late");
+    let broker = Broker::reserve("late", 1);
     let dir = tempfile::tempdir().unwrap();
     let mut daemon = Daemon::start(dir.path(), &config(&broker, "late", "a", ("late.in", "late.out")));
     let (status, reasons) = await_until("it says why it is not ready", Duration::from_secs(30), || {

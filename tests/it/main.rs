@@ -14,6 +14,7 @@ mod allocation;
 mod broker;
 mod cli;
 mod crashes;
+mod faults;
 mod learning;
 mod outcomes;
 mod tidy;

@@ -1,7 +1,7 @@
 //! A daemon process under test.
 
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -30,16 +30,50 @@ pub(crate) fn pass(time: Duration) {
     std::thread::sleep(time);
 }
 
+/// Time since something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "processes under test have no clock that we could own"
+    )]
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// What a process finds beside its config.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Surroundings<'a> {
+    /// Environment variables.
+    pub(crate) variables: &'a [(&'a str, &'a str)],
+    /// Blocks of 512 bytes that a file may have; a write beyond fails.
+    pub(crate) file_blocks_max: Option<u32>,
+}
+
 /// Killed when dropped.
 pub(crate) struct Daemon {
     child: Child,
     pub(crate) http: String,
+    /// Its config file.
+    pub(crate) config: PathBuf,
     log: PathBuf,
 }
 
 impl Daemon {
     /// Starts `tidecast run` on a config text; `{http}` in it becomes its address, `{dir}` its folder.
-    pub(crate) fn start(dir: &std::path::Path, config: &str) -> Self {
+    pub(crate) fn start(dir: &Path, config: &str) -> Self {
+        Self::start_in(dir, config, Surroundings::default())
+    }
+
+    /// The same, in other surroundings.
+    pub(crate) fn start_in(dir: &Path, config: &str, surroundings: Surroundings<'_>) -> Self {
         let http = format!("127.0.0.1:{}", super::free_port());
         let text = config
             .replace("{http}", &http)
@@ -48,15 +82,32 @@ impl Daemon {
         let file = dir.join(format!("config-{port}.toml"));
         std::fs::write(&file, text).unwrap();
         let log = dir.join(format!("log-{port}"));
-        let child = Command::new(env!("CARGO_BIN_EXE_tidecast"))
+        let program = env!("CARGO_BIN_EXE_tidecast");
+        let mut command = match surroundings.file_blocks_max {
+            None => Command::new(program),
+            Some(blocks) => {
+                // Without the trap a write beyond the limit would end the process, as no full disk does.
+                let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &script, program]);
+                shell
+            }
+        };
+        let child = command
             .args(["run", "--config"])
             .arg(&file)
+            .envs(surroundings.variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        Self { child, http, log }
+        Self {
+            child,
+            http,
+            config: file,
+            log,
+        }
     }
 
     /// One HTTP exchange: status and body, or `None` while nobody listens.

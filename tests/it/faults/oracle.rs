@@ -1,0 +1,344 @@
+//! What must be in the output topics, and whether it is: one outcome for every observation, in order, dead letters and
+//! forecasts to the byte.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use tidecast::config::{self, Sources};
+use tidecast::engine::{Model, ModelVersion};
+use tidecast::store::{ModelStore, Store};
+use tidecast::worker;
+
+use super::feed::Message;
+use super::observer::{Place, Record, Seen, Topic};
+use super::rerun::{Expected, Rerun};
+use crate::broker::Names;
+
+/// Which promise was broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// The input topic is not what was fed: the test itself is broken.
+    Fed,
+    /// An observation without an outcome, or an outcome of no observation.
+    Set,
+    /// An observation with two outcomes.
+    Doubled,
+    /// Outcomes out of order.
+    Order,
+    /// The outcome is not the one that the record must have.
+    Outcome,
+    /// A dead letter that is not the record.
+    Letter,
+    /// A forecast that is not the engine's.
+    Bytes,
+    /// Something that a `read_committed` reader saw changed later.
+    Changed,
+    /// It did not come to an end.
+    Stuck,
+}
+
+/// A broken promise.
+#[derive(Clone, Debug)]
+pub(crate) struct Violation {
+    pub(crate) check: Check,
+    text: String,
+}
+
+impl Violation {
+    pub(crate) const fn new(check: Check, text: String) -> Self {
+        Self { check, text }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.check, self.text)
+    }
+}
+
+fn require(holds: bool, check: Check, text: impl FnOnce() -> String) -> Result<(), Violation> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Violation::new(check, text()))
+    }
+}
+
+/// Offsets of a partition, the last one excluded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub(crate) partition: i32,
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+}
+
+impl Span {
+    const fn holds(&self, place: Place) -> bool {
+        self.partition == place.partition && self.from <= place.offset && place.offset < self.to
+    }
+}
+
+/// What somebody did to the topics or the group on purpose.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Allowance {
+    /// The group was set back: these come twice, the same.
+    pub(crate) repeated: Vec<Span>,
+    /// Deleted before they were read: no outcome.
+    pub(crate) lost: Vec<Span>,
+}
+
+impl Allowance {
+    pub(crate) fn repeats(&self, place: Place) -> bool {
+        self.repeated.iter().any(|span| span.holds(place))
+    }
+
+    fn loses(&self, place: Place) -> bool {
+        self.lost.iter().any(|span| span.holds(place))
+    }
+
+    /// Whether the state at this place may lack what was lost.
+    fn is_behind_a_loss(&self, place: Place) -> bool {
+        let of_partition = |span: &&Span| span.partition == place.partition;
+        self.lost
+            .iter()
+            .filter(of_partition)
+            .any(|span| span.from <= place.offset)
+    }
+}
+
+/// What the daemon serves with.
+pub(crate) struct Oracle {
+    names: Names,
+    config: worker::Config,
+    models: ModelStore,
+}
+
+impl Oracle {
+    /// For a daemon that was started with this config file.
+    pub(crate) fn new(names: &Names, config: &Path) -> Self {
+        let sources = Sources {
+            files: vec![config.to_path_buf()],
+            host_name: "test".to_owned(),
+            ..Sources::default()
+        };
+        let resolved = config::load(&sources).unwrap_or_else(|errors| panic!("{errors}"));
+        let store = Arc::new(Store::open(&resolved.config.store).unwrap());
+        let [pipeline] = &resolved.config.pipelines[..] else {
+            panic!("one pipeline");
+        };
+        let group = &resolved.config.kafka.group;
+        Self {
+            names: names.clone(),
+            models: ModelStore::new(store, group, &pipeline.worker.pipeline),
+            config: pipeline.worker.clone(),
+        }
+    }
+
+    fn model(&self, version: u64) -> Arc<Model> {
+        let found = self.models.load(ModelVersion(version)).unwrap();
+        Arc::new(found.unwrap_or_else(|| panic!("version {version} serves and is not in the store")))
+    }
+
+    /// Compares what was seen with what was fed. How many versions of the weights served.
+    pub(crate) fn judge(
+        &self,
+        seen: &Seen,
+        fed: &[Vec<Message>],
+        allowance: &Allowance,
+    ) -> Result<usize, Violation> {
+        is_fed(seen, fed)?;
+        let mut found = self.by_source(seen, allowance)?;
+        let mut versions = std::collections::BTreeSet::new();
+        for (partition, _) in (0..).zip(fed) {
+            let input = seen.records.get(&(Topic::Input, partition));
+            let mut rerun = Rerun::new(&self.config, &self.names.input, partition, self.model(1));
+            for (record, message) in input.into_iter().flatten().zip(&fed[partition as usize]) {
+                let first = Place {
+                    partition,
+                    offset: record.offset,
+                    index: 0,
+                };
+                let next = Place {
+                    offset: record.offset + 1,
+                    ..first
+                };
+                let named = found.range(first..next).find_map(|(_, found)| found[0].version());
+                versions.extend(named);
+                if let Some(version) = named.filter(|version| *version != rerun.version()) {
+                    rerun.adopt(self.model(version));
+                }
+                let expected = rerun.step(record);
+                foretold(&expected, message, first)?;
+                for (place, expected) in expected {
+                    let outcomes = found.remove(&place);
+                    self.compare(place, &expected, outcomes, allowance)?;
+                }
+            }
+        }
+        require(found.is_empty(), Check::Set, || {
+            let some: Vec<_> = found.keys().take(5).collect();
+            format!("{} outcomes of no observation, {some:?}", found.len())
+        })?;
+        Ok(versions.len())
+    }
+
+    /// Outcomes by observation.
+    fn by_source<'a>(
+        &self,
+        seen: &'a Seen,
+        allowance: &Allowance,
+    ) -> Result<BTreeMap<Place, Vec<Found<'a>>>, Violation> {
+        let mut by_source: BTreeMap<Place, Vec<Found<'a>>> = BTreeMap::new();
+        for topic in [Topic::Forecasts, Topic::Letters] {
+            for (partition, record) in seen.of(topic) {
+                let place = record.source();
+                let place =
+                    place.ok_or_else(|| Violation::new(Check::Set, format!("no source: {record:?}")))?;
+                let found = Found {
+                    topic,
+                    partition,
+                    record,
+                };
+                let outcomes = by_source.entry(place).or_default();
+                outcomes.push(found);
+                let most = if allowance.repeats(place) { 2 } else { 1 };
+                require(outcomes.len() <= most, Check::Doubled, || {
+                    format!(
+                        "{place:?} of {} has {} outcomes",
+                        self.names.input,
+                        outcomes.len()
+                    )
+                })?;
+            }
+        }
+        Ok(by_source)
+    }
+
+    fn compare(
+        &self,
+        place: Place,
+        expected: &Expected,
+        found: Option<Vec<Found<'_>>>,
+        allowance: &Allowance,
+    ) -> Result<(), Violation> {
+        if allowance.loses(place) {
+            return require(found.is_none(), Check::Set, || {
+                format!("{place:?} was deleted unread, and has an outcome")
+            });
+        }
+        let Some(found) = found else {
+            let text = format!("{place:?} of {} has no outcome", self.names.input);
+            return Err(Violation::new(Check::Set, text));
+        };
+        let times = if allowance.repeats(place) { 2 } else { 1 };
+        require(found.len() == times, Check::Set, || {
+            format!("{place:?} has {} outcomes, not {times}", found.len())
+        })?;
+        for found in &found {
+            expected.compare(place, found, allowance)?;
+        }
+        Ok(())
+    }
+}
+
+/// The input topic holds what was sent, in order.
+fn is_fed(seen: &Seen, fed: &[Vec<Message>]) -> Result<(), Violation> {
+    for (partition, sent) in (0..).zip(fed) {
+        let records = seen.records.get(&(Topic::Input, partition));
+        let records = records.map_or(&[][..], |records| &records[..]);
+        require(records.len() == sent.len(), Check::Fed, || {
+            format!("{} records of {} sent to {partition}", records.len(), sent.len())
+        })?;
+        let same = |(record, message): (&Record, &Message)| {
+            record.key == message.key
+                && record.value == message.value
+                && record.headers == message.headers
+                && record.timestamp_ms == message.timestamp_ms
+        };
+        let differs = records.iter().zip(sent).position(|pair| !same(pair));
+        require(differs.is_none(), Check::Fed, || {
+            format!("{partition}/{differs:?} is not what was sent")
+        })?;
+    }
+    Ok(())
+}
+
+/// What the engine says is what whoever made the record knew beforehand.
+fn foretold(expected: &[(Place, Expected)], message: &Message, first: Place) -> Result<(), Violation> {
+    let names: Vec<_> = expected.iter().map(|(_, expected)| expected.name).collect();
+    let same = if message.foretold {
+        names == message.outcomes
+    } else {
+        names.len() == message.outcomes.len()
+    };
+    require(same, Check::Outcome, || {
+        format!("{first:?}: {names:?} where {:?} was foretold", message.outcomes)
+    })
+}
+
+/// A record of an output topic.
+struct Found<'a> {
+    topic: Topic,
+    partition: i32,
+    record: &'a Record,
+}
+
+impl Found<'_> {
+    /// Of the weights that served.
+    fn version(&self) -> Option<u64> {
+        self.record
+            .header("tidecast.model")?
+            .rsplit('/')
+            .next()?
+            .parse()
+            .ok()
+    }
+}
+
+impl Expected {
+    fn compare(&self, place: Place, found: &Found<'_>, allowance: &Allowance) -> Result<(), Violation> {
+        let (wanted, got) = (&self.record, found.record);
+        require(found.topic == self.topic, Check::Outcome, || {
+            format!("{place:?} is in {:?}, not in {:?}", found.topic, self.topic)
+        })?;
+        let same = wanted.key == got.key
+            && wanted.headers == got.headers
+            && wanted.timestamp_ms == got.timestamp_ms
+            && wanted.value == got.value;
+        let check = match self.topic {
+            Topic::Letters => Check::Letter,
+            // Without the lost records nobody can say what the state was.
+            _ if allowance.is_behind_a_loss(place) => return Ok(()),
+            _ => Check::Bytes,
+        };
+        require(same, check, || {
+            format!(
+                "{place:?} in partition {}:\n  wanted {}\n  found  {}",
+                found.partition,
+                shown(wanted),
+                shown(got)
+            )
+        })
+    }
+}
+
+fn shown(record: &Record) -> String {
+    let text = |bytes: &Option<Vec<u8>>| match bytes {
+        None => "null".to_owned(),
+        Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+    };
+    let headers: Vec<_> = record
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value)))
+        .collect();
+    let Record { key, value, .. } = record;
+    format!(
+        "{} {} {headers:?} at {}",
+        text(key),
+        text(value),
+        record.timestamp_ms
+    )
+}

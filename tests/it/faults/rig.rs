@@ -1,0 +1,327 @@
+//! One pipeline under faults: topics, a feed that never waits for anybody, a reader that never trusts anybody, and the
+//! processes in between.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::feed::{Feeder, Recipe};
+use super::observer::{COMMITTED, Mark, Observer, Seen, Topic, UNCOMMITTED, ends, read_again};
+use super::oracle::{Allowance, Check, Oracle, Span, Violation};
+use crate::broker::daemon::{Daemon, Stopwatch, Surroundings, pass};
+use crate::broker::{Broker, Names, sections};
+
+/// What a rig is made with.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) partitions: i32,
+    pub(crate) recipe: Recipe,
+    pub(crate) commit_ms: u32,
+    pub(crate) session_ms: u32,
+    /// Whether versions of the weights come and go.
+    pub(crate) trains: bool,
+    /// Where the daemons find the broker, if elsewhere than the test.
+    pub(crate) servers: Option<String>,
+    /// Longest wait for anything.
+    pub(crate) patience: Duration,
+}
+
+impl Settings {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self {
+            partitions: 3,
+            recipe: Recipe {
+                seed,
+                streams: 8,
+                rate: 80,
+                nulls: true,
+                jump_minutes: 0,
+            },
+            commit_ms: 300,
+            session_ms: 3000,
+            trains: false,
+            servers: None,
+            patience: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What a rig has shown, once everything was judged.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    /// Forecasts and dead letters.
+    pub(crate) records: usize,
+    /// Versions of the weights that served.
+    pub(crate) versions: usize,
+}
+
+/// See the [module](self).
+pub(crate) struct Rig<'a> {
+    pub(crate) broker: &'a Broker,
+    pub(crate) names: Names,
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) settings: Settings,
+    pub(crate) feeder: Feeder,
+    pub(crate) observer: Observer,
+    /// What was survived, and in what time.
+    rows: RefCell<Vec<(String, Duration)>>,
+}
+
+impl<'a> Rig<'a> {
+    /// Topics, feeder and observer; no daemon yet.
+    pub(crate) fn start(broker: &'a Broker, prefix: &str, settings: Settings) -> Self {
+        let names = Names::made(broker, prefix, settings.partitions);
+        let partitions = u8::try_from(settings.partitions).unwrap();
+        println!("{}: seed {}", names.group, settings.recipe.seed);
+        Self {
+            observer: Observer::start(&broker.servers, &names, settings.partitions),
+            feeder: Feeder::start(&broker.servers, &names.input, partitions, settings.recipe),
+            dir: tempfile::tempdir().unwrap(),
+            rows: RefCell::default(),
+            broker,
+            names,
+            settings,
+        }
+    }
+
+    /// Config of an instance.
+    pub(crate) fn text(&self, instance: &str) -> String {
+        let Settings {
+            commit_ms,
+            session_ms,
+            trains,
+            ..
+        } = self.settings;
+        let servers = self.settings.servers.as_ref().unwrap_or(&self.broker.servers);
+        let servers = servers.replace(',', "\", \"");
+        let kafka = format!(
+            r#"commit_interval_ms = {commit_ms}
+client = {{ "session.timeout.ms" = "{session_ms}", "heartbeat.interval.ms" = "500", "transaction.timeout.ms" = "6000", "topic.metadata.refresh.interval.ms" = "1000", "socket.timeout.ms" = "6000" }}"#
+        );
+        let sections = sections(&servers, &self.names.group, instance, &kafka);
+        let Names {
+            input,
+            forecasts,
+            letters,
+            ..
+        } = &self.names;
+        let share = u8::from(trains);
+        format!(
+            r#"{sections}snapshot_interval_s = 1
+keep = 3
+[training]
+cpu_share = {share}
+publish_interval_s = 1
+[pipeline.plant]
+input = {{ topics = ["{input}"], format = "json", id = "id", time = "t", values = ["v"], start = "earliest" }}
+output = {{ topic = "{forecasts}", start_when = "always" }}
+dead_letter = {{ topic = "{letters}", drops = true }}
+interval = "1m"
+seasons = [12]
+horizons = [1, 2, 6]
+model = {{ cell = "gru", hidden = 16, layers = 1 }}
+"#
+        )
+    }
+
+    pub(crate) fn daemon(&self, instance: &str) -> Daemon {
+        self.daemon_in(instance, Surroundings::default())
+    }
+
+    pub(crate) fn daemon_in(&self, instance: &str, surroundings: Surroundings<'_>) -> Daemon {
+        Daemon::start_in(self.dir.path(), &self.text(instance), surroundings)
+    }
+
+    /// Folder of the pipeline in the store.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.dir
+            .path()
+            .join("store")
+            .join(&self.names.group)
+            .join("plant")
+    }
+
+    /// The last lines of every process, for whoever reads why it failed.
+    fn tell(&self) {
+        let files = std::fs::read_dir(self.dir.path()).unwrap().flatten();
+        let mut logs: Vec<_> = files
+            .map(|file| file.path())
+            .filter(|path| {
+                path.file_name()
+                    .is_some_and(|name| name.to_string_lossy().starts_with("log-"))
+            })
+            .collect();
+        logs.sort();
+        for path in logs.iter().rev().take(3).rev() {
+            let log = std::fs::read_to_string(path).unwrap_or_default();
+            println!("--- {} (its last lines)", path.display());
+            let tail: Vec<_> = log.lines().rev().take(30).collect();
+            tail.iter().rev().for_each(|line| println!("{line}"));
+        }
+    }
+
+    /// Waits for something that ends in `patience`, unless the reader sees a promise broken before.
+    pub(crate) fn wait<T>(&self, what: &str, mut ready: impl FnMut() -> Option<T>) -> Result<T, Violation> {
+        let clock = Stopwatch::start();
+        loop {
+            if let Some(violation) = self.observer.violation() {
+                self.tell();
+                return Err(violation);
+            }
+            if let Some(value) = ready() {
+                return Ok(value);
+            }
+            if clock.elapsed() > self.settings.patience {
+                self.tell();
+                let now = self.observer.outcomes();
+                let text = format!(
+                    "not within {:?}, at {now} outcomes: {what}",
+                    self.settings.patience
+                );
+                return Err(Violation::new(Check::Stuck, text));
+            }
+            pass(Duration::from_millis(50));
+        }
+    }
+
+    /// Everything fed from here on is new.
+    pub(crate) fn mark(&self) -> Mark {
+        let fed = self.feeder.fed.lock().unwrap();
+        Mark(fed.iter().map(|records| records.len() as i64).collect())
+    }
+
+    /// Waits for a first forecast of something that was fed behind the mark, and notes how long it took since the end of a fault.
+    pub(crate) fn recover(&self, fault: &str, since: Stopwatch, mark: &Mark) -> Result<(), Violation> {
+        let what = format!("a forecast after: {fault}");
+        self.wait(&what, || self.observer.is_past(mark).then_some(()))?;
+        self.rows.borrow_mut().push((fault.to_owned(), since.elapsed()));
+        Ok(())
+    }
+
+    /// Waits for a forecast of something that is fed from now on.
+    pub(crate) fn progress(&self) -> Result<(), Violation> {
+        let mark = self.mark();
+        self.wait("a forecast", || self.observer.is_past(&mark).then_some(()))
+    }
+
+    /// Whether records lie in a transaction that nobody is about to end.
+    pub(crate) fn is_open(&self) -> bool {
+        let ends = |isolation| {
+            ends(
+                &self.broker.servers,
+                &self.names,
+                (self.settings.partitions, isolation),
+            )
+        };
+        let look = || (ends(COMMITTED), ends(UNCOMMITTED));
+        let before = look();
+        // Longer than a commit interval and the commit take.
+        pass(Duration::from_millis(u64::from(self.settings.commit_ms) + 200));
+        let after = look();
+        (0..before.0.len()).any(|partition| {
+            let at = |ends: &(Vec<i64>, Vec<i64>)| (ends.0[partition], ends.1[partition]);
+            let (committed, published) = at(&before);
+            committed < published && at(&after) == (committed, published)
+        })
+    }
+
+    /// Pauses the feed and waits until everything fed has its outcomes.
+    pub(crate) fn settle(&self, allowance: &Allowance) -> Result<(), Violation> {
+        self.feeder.pause();
+        let wanted = self.wanted(allowance);
+        self.wait(&format!("{wanted} outcomes"), || {
+            (self.observer.outcomes() >= wanted).then_some(())
+        })
+    }
+
+    /// Outcomes that there must be of what was fed.
+    fn wanted(&self, allowance: &Allowance) -> usize {
+        let fed = self.feeder.fed.lock().unwrap();
+        // Offsets are indices: the feed is the only writer, and it is not transactional.
+        let of = |span: &Span| {
+            let records = &fed[span.partition as usize][span.from as usize..span.to as usize];
+            records
+                .iter()
+                .map(|message| message.outcomes.len())
+                .sum::<usize>()
+        };
+        let all: usize = fed.iter().flatten().map(|message| message.outcomes.len()).sum();
+        let repeated: usize = allowance.repeated.iter().map(of).sum();
+        let lost: usize = allowance.lost.iter().map(of).sum();
+        all + repeated - lost
+    }
+
+    /// Everything fed is served, the daemons end, and everything is judged.
+    pub(crate) fn finish(self, daemons: Vec<Daemon>) -> Result<Summary, Violation> {
+        self.finish_allowing(daemons, &Allowance::default())
+    }
+
+    /// The same, where somebody did something on purpose.
+    pub(crate) fn finish_allowing(
+        self,
+        daemons: Vec<Daemon>,
+        allowance: &Allowance,
+    ) -> Result<Summary, Violation> {
+        self.settle(allowance)?;
+        let config = daemons.first().map(|daemon| daemon.config.clone());
+        let config = config.expect("a daemon serves at the end");
+        for daemon in daemons {
+            let log = daemon.log();
+            let status = daemon.terminate();
+            assert!(status.success(), "{status}:\n{log}");
+        }
+        let Self {
+            broker,
+            names,
+            settings,
+            feeder,
+            observer,
+            rows,
+            dir,
+        } = self;
+        let fed = feeder.fed.lock().unwrap().clone();
+        drop(feeder);
+        let (live, violation) = observer.finish();
+        if let Some(violation) = violation {
+            return Err(violation);
+        }
+        let partitions = i32::try_from(fed.len()).unwrap();
+        let seen = reconcile(
+            live,
+            read_again(&broker.servers, &names, (partitions, COMMITTED)).unwrap(),
+        )?;
+        let versions = Oracle::new(&names, &config).judge(&seen, &fed, allowance)?;
+        drop(dir);
+        let records = seen.outcomes();
+        let published = read_again(&broker.servers, &names, (partitions, UNCOMMITTED)).unwrap();
+        let aborted = published.outcomes() - records;
+        for (fault, recovery) in rows.into_inner() {
+            println!(
+                "fault: {fault}: ok, recovered in {:.1} s, {records} records, {aborted} aborted",
+                recovery.as_secs_f64()
+            );
+        }
+        let _ = settings;
+        Ok(Summary { records, versions })
+    }
+}
+
+/// What was seen live must be there again, the same; there may be more by now.
+fn reconcile(mut live: Seen, again: Seen) -> Result<Seen, Violation> {
+    for (&(topic, partition), records) in &live.records {
+        if topic == Topic::Input {
+            continue;
+        }
+        let now = again
+            .records
+            .get(&(topic, partition))
+            .map_or(&[][..], |now| &now[..]);
+        if !now.starts_with(records) {
+            let at = records.iter().zip(now).position(|(before, now)| before != now);
+            let text = format!("{topic:?}/{partition}: record {at:?} of those seen live is another now");
+            return Err(Violation::new(Check::Changed, text));
+        }
+    }
+    live.records.extend(again.records);
+    Ok(live)
+}
