@@ -192,7 +192,6 @@ where
         self.source.start(id, from)?;
         self.models_missing += missing;
         let slot = &mut self.crew.slots[place];
-        slot.remembered = Some(opened.committed);
         slot.phase = Phase::Open(Box::new(opened));
         Ok(())
     }

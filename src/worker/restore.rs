@@ -81,6 +81,7 @@ pub(crate) fn survey<S: Source>(
     let Some(next) = committed.next else {
         return plan_without_offset(source, config, slot);
     };
+    slot.remembered = Some(next);
     let ends = source.log(id)?;
     if next > ends.end {
         return Ok(Verdict::Park(format!(
@@ -324,23 +325,25 @@ fn serve<M: Models>(
     newest: &Arc<Model>,
 ) -> Result<Served, Error> {
     let mut known = BTreeMap::from([(newest.version, Some(Arc::clone(newest)))]);
-    let mut served = Served {
-        log: SwitchLog::new(named.base()),
-        versions: Vec::with_capacity(named.entries().len()),
-        missing: 0,
-    };
+    let mut entries = Vec::with_capacity(named.entries().len());
+    let mut versions = Vec::with_capacity(named.entries().len());
+    let mut missing = 0;
     for &(from, version) in named.entries() {
         let found = load(models, engine, &mut known, version)?;
-        served.missing += u64::from(found.is_none());
+        missing += u64::from(found.is_none());
         let model = match found {
             Some(model) => model,
-            None if served.versions.is_empty() => Arc::clone(newest),
+            None if versions.is_empty() => Arc::clone(newest),
             None => continue,
         };
-        served.log.switch(from, model.version);
-        served.versions.push(model);
+        entries.push((from, model.version));
+        versions.push(model);
     }
-    Ok(served)
+    Ok(Served {
+        log: SwitchLog::serving(named.base(), entries),
+        versions,
+        missing,
+    })
 }
 
 fn load<M: Models>(

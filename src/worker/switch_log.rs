@@ -61,6 +61,18 @@ impl SwitchLog {
         }
     }
 
+    /// A log of these switches; the first may lie after the base, where what served before it was forgotten.
+    ///
+    /// # Panics
+    /// Where they do not ascend from the base, or are too many.
+    #[must_use]
+    pub(crate) fn serving(base: NextOffset, entries: Vec<(NextOffset, ModelVersion)>) -> Self {
+        let ascend = entries.is_sorted_by(|one, other| one.0 < other.0);
+        assert!(ascend && entries.len() <= SWITCHES_MAX, "switches of a log ascend");
+        assert!(entries.first().is_none_or(|first| first.0 >= base), "no switch lies before the base");
+        Self { base, entries }
+    }
+
     /// Before it, nothing ever entered the state.
     #[must_use]
     pub const fn base(&self) -> NextOffset {
