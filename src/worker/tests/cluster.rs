@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::fakes::FakeClock;
+use crate::engine::snapshot::Anchor;
 use crate::series::observation::{NextOffset, Offset};
 use crate::worker::ports::{
     Commit, Committed, Destination, Error, Event, Headers, Log, Outgoing, PartitionId, Record, Sink, Source,
@@ -292,10 +293,17 @@ impl Source for FakeSource {
         Ok(found.map(|offset| NextOffset(i64::try_from(offset).unwrap())))
     }
 
-    fn timestamp_before(&mut self, partition: PartitionId, next: NextOffset) -> Result<Option<i64>, Error> {
+    fn record_before(&mut self, partition: PartitionId, next: NextOffset) -> Result<Option<Anchor>, Error> {
         let cluster = self.cluster.borrow();
         let before = usize::try_from(next.0).unwrap().checked_sub(1);
-        Ok(before.map(|offset| cluster.inputs[&partition][offset].timestamp_ms))
+        Ok(before.map(|offset| Anchor {
+            offset: Offset(next.0 - 1),
+            timestamp_ms: cluster.inputs[&partition][offset].timestamp_ms,
+        }))
+    }
+
+    fn cluster(&mut self) -> Result<String, Error> {
+        Ok("fake".to_owned())
     }
 
     fn end_heard(&self, partition: PartitionId) -> Option<NextOffset> {

@@ -1,22 +1,25 @@
 //! The other ports in memory: models, time, an observer; and a worker over all of them.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::cluster::{FakeSink, FakeSource, Shared, call, failure};
 use crate::codec;
+use crate::engine::snapshot::{Block, Header};
 use crate::engine::{self, Model, ModelVersion, Origin};
 use crate::nn::Cell as CellKind;
 use crate::series::observation::Partition;
 use crate::worker::config::Start;
-use crate::worker::ports::{Activity, Clock, Error, Models, NoTape, Observer, PartitionId};
+use crate::worker::ports::{Activity, Clock, Error, Models, NoTape, Observer, PartitionId, Snapshots};
 use crate::worker::report::{CommitReport, PartitionReport};
+use crate::worker::snapshots::{Ended, Wanted};
 use crate::worker::{Config, Ports, TurnReport, Worker};
 
-pub(super) type TestWorker = Worker<FakeSource, FakeSink, FakeModels, NoTape, FakeClock, FakeObserver>;
+pub(super) type TestWorker =
+    Worker<FakeSource, FakeSink, FakeModels, FakeSnapshots, NoTape, FakeClock, FakeObserver>;
 
 pub(super) struct FakeModels(Shared);
 
@@ -57,6 +60,40 @@ impl Models for FakeModels {
         }
         let missing = self.0.borrow().missing_versions.contains(&version.0);
         Ok((!missing).then(|| model(version.0)))
+    }
+}
+
+/// An empty store that takes nothing: snapshots are the simulation's business.
+#[derive(Default)]
+pub(super) struct FakeSnapshots(VecDeque<u64>);
+
+impl Snapshots for FakeSnapshots {
+    fn load(&mut self, wanted: Wanted) -> Result<(), Error> {
+        self.0.push_back(wanted.ticket);
+        Ok(())
+    }
+
+    fn begin(&mut self, _id: PartitionId, _header: Header) -> Result<(), Error> {
+        Err(failure("beginning a snapshot"))
+    }
+
+    fn write(&mut self, _block: Block) {}
+
+    fn empty(&mut self, _wait: Duration) -> Option<Block> {
+        None
+    }
+
+    fn finish(&mut self) {}
+
+    fn abandon(&mut self) {}
+
+    fn ended(&mut self) -> Option<Ended> {
+        let ticket = self.0.pop_front()?;
+        Some(Ended::Loaded {
+            ticket,
+            found: Ok(None),
+            refused: Vec::new(),
+        })
     }
 }
 
@@ -136,6 +173,9 @@ pub(super) fn config() -> Config {
         transaction_age_max: Duration::from_secs(5),
         turn_records_max: 5,
         lag_pause_training: 1000,
+        lag_thin: i64::MAX,
+        snapshot_interval: Duration::from_secs(3600),
+        snapshot_bytes_per_s: 1 << 20,
         input: codec::Config {
             id: Some("id".into()),
             time: Some("t".into()),
@@ -159,6 +199,7 @@ pub(super) fn config() -> Config {
             },
             experts: Vec::new(),
             streams_max: 100,
+            stream_ttl_ms: 30 * 86_400_000,
             publish_warming: true,
             tape_share: 0.0,
         },
@@ -178,6 +219,7 @@ pub(super) fn worker_with(cluster: &Shared, config: Config) -> (TestWorker, Fake
         source,
         sink: FakeSink::new(Rc::clone(cluster)),
         models: FakeModels(Rc::clone(cluster)),
+        snapshots: FakeSnapshots::default(),
         tape: NoTape,
         clock: clock.clone(),
         observer: observer.clone(),

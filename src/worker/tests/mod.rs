@@ -4,6 +4,7 @@ mod cluster;
 mod fakes;
 mod promise;
 mod recovery;
+mod sim;
 mod switching;
 mod turns;
 

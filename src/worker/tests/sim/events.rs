@@ -1,0 +1,197 @@
+//! What happens to the world beside its processes.
+
+use super::coverage::Cover;
+use super::input::{Entry, Fate, Log};
+use super::oracle::Audit;
+use super::rng::Rng;
+use super::source::id;
+use super::step::Step;
+use super::world::{Poison, World};
+use crate::series::observation::NextOffset;
+use crate::worker::ports::PartitionId;
+
+/// Records of a partition at most: histories are many, not long.
+const RECORDS_MAX: i64 = 48;
+/// Versions at most: each is made once per thread.
+const VERSIONS_MAX: u64 = 40;
+
+impl World {
+    pub(super) fn happen(&mut self, step: Step) {
+        match step {
+            Step::Pass { time } => self.pass(time),
+            Step::Rebalance { seed } => {
+                if !self.group.members.is_empty() {
+                    self.balance(&mut Rng::new(u64::from(seed)), true);
+                }
+            }
+            Step::Write { seed } => self.write(&mut Rng::new(u64::from(seed))),
+            Step::EndInput { commits } => self.end_input(commits),
+            Step::Arrive => self.arrive(),
+            Step::Train { by } => self.newest = (self.newest + by).min(VERSIONS_MAX),
+            Step::LoseVersion { back } => self.lose_version(back),
+            Step::Damage { seed } => self.damage(&mut Rng::new(u64::from(seed))),
+            Step::Disk { full, slow, away } => {
+                self.trouble.disk_full = full;
+                self.trouble.disk_slow = slow;
+                self.trouble.store_away = away;
+            }
+            Step::Blind { time } => self.trouble.blind_until = self.now + time,
+            Step::Retain { seed } => self.retain(&mut Rng::new(u64::from(seed))),
+            Step::AddPartition => self.add_partition(),
+            Step::Poison { seed } => self.poison(&mut Rng::new(u64::from(seed))),
+            Step::Reset { .. } | Step::Recreate { .. } => self.operate(step),
+            Step::Turn { .. } | Step::Start { .. } | Step::Stop { .. } | Step::Kill { .. } => {}
+        }
+    }
+
+    /// Records come into a partition: by themselves, in a transaction, or offsets without a record.
+    pub(super) fn write(&mut self, rng: &mut Rng) {
+        let ids = self.ids();
+        let id = rng.pick(&ids);
+        let tx = rng.once_in(3).then_some(self.fates.len());
+        if tx.is_some() {
+            self.fates.push(Fate::Pending);
+        }
+        let count = 1 + rng.below(6);
+        let Some(log) = self.logs.get_mut(&id) else { return };
+        if log.len() >= RECORDS_MAX {
+            self.fates.truncate(tx.unwrap_or(self.fates.len()));
+            return;
+        }
+        for _ in 0..count {
+            if rng.once_in(10) {
+                log.entries.push(Entry::Hole);
+            } else {
+                // Others write into the same partition meanwhile.
+                let of = tx.filter(|_| !rng.once_in(4));
+                log.write(id, rng, of);
+            }
+        }
+    }
+
+    /// The oldest transaction of the input side ends; its markers take an offset each.
+    pub(super) fn end_input(&mut self, commits: bool) {
+        let Some(tx) = self.fates.iter().position(|fate| *fate == Fate::Pending) else {
+            return;
+        };
+        self.fates[tx] = if commits { Fate::Committed } else { Fate::Aborted };
+        for log in self.logs.values_mut() {
+            let of = |entry: &Entry| matches!(entry, Entry::Record(_, Some(other)) if *other == tx);
+            if log.entries.iter().any(of) {
+                log.entries.push(Entry::Hole);
+            }
+        }
+    }
+
+    /// A version that is not the newest loses its file; or all are found again.
+    fn lose_version(&mut self, back: u64) {
+        if back == 0 {
+            self.trouble.missing_versions.clear();
+        } else if self.newest > back {
+            let lost = self.newest - back;
+            self.trouble.missing_versions.insert(lost);
+        }
+    }
+
+    fn retain(&mut self, rng: &mut Rng) {
+        let ids = self.ids();
+        let id = rng.pick(&ids);
+        let end = self.ends(id).1;
+        if let Some(log) = self.logs.get_mut(&id)
+            && end > log.start
+        {
+            let span = usize::try_from(end - log.start).unwrap_or(0);
+            log.start += i64::try_from(rng.below(span)).unwrap_or(0);
+        }
+    }
+
+    fn add_partition(&mut self) {
+        let of_first = self.logs.keys().filter(|id| id.topic == 0).count();
+        if of_first >= 3 {
+            return;
+        }
+        let added = id(0, i32::try_from(of_first).unwrap_or(0));
+        self.logs.insert(added, Log::new(0));
+        self.audits.insert(added, Audit::new(0));
+        self.group.unbalanced = true;
+        self.cover(Cover::PartitionAdded);
+    }
+
+    fn poison(&mut self, rng: &mut Rng) {
+        let ids = self.ids();
+        let id = rng.pick(&ids);
+        let next = self.committed.get(&id).map_or(0, |entry| entry.0.0);
+        let offset = next + i64::try_from(rng.below(8)).unwrap_or(0);
+        let how = rng.pick(&[Poison::Panic, Poison::Refused, Poison::Unexplained]);
+        self.trouble.poison.insert((id, offset), how);
+    }
+
+    /// Nobody runs: sessions end, and what was pending with them.
+    pub(super) fn disband(&mut self) {
+        self.group.members.clear();
+        self.group.unbalanced = true;
+        for producer in &mut self.producers {
+            producer.epoch += 1;
+            producer.transaction = None;
+        }
+    }
+
+    /// What an operator does while nobody runs.
+    pub(super) fn operate(&mut self, step: Step) {
+        match step {
+            Step::Reset { seed } => {
+                let mut rng = Rng::new(u64::from(seed));
+                let ids = self.ids();
+                let id = rng.pick(&ids);
+                let (start, end) = self.ends(id);
+                let span = usize::try_from(end - start + 1).unwrap_or(1);
+                let to = start + i64::try_from(rng.below(span)).unwrap_or(0);
+                let keeps_metadata = rng.once_in(2);
+                self.set_offset(id, to, keeps_metadata);
+            }
+            Step::Recreate { seed } => {
+                let mut rng = Rng::new(u64::from(seed));
+                let ids = self.ids();
+                self.recreate(rng.pick(&ids), &mut rng);
+            }
+            _ => {}
+        }
+    }
+
+    /// An operator sets an offset: Kafka's own tool leaves no metadata, others keep it.
+    pub(super) fn set_offset(&mut self, id: PartitionId, to: i64, keeps_metadata: bool) {
+        let entry = self
+            .committed
+            .entry(id)
+            .or_insert((NextOffset(to), String::new()));
+        entry.0 = NextOffset(to);
+        if !keeps_metadata {
+            entry.1.clear();
+        }
+        if let Some(audit) = self.audits.get_mut(&id) {
+            audit.cursor = to;
+            audit.reset = true;
+        }
+        self.cover(Cover::OffsetsReset);
+    }
+
+    fn recreate(&mut self, id: PartitionId, rng: &mut Rng) {
+        let incarnation = self.logs[&id].incarnation + 1;
+        let mut log = Log::new(incarnation);
+        for _ in 0..rng.below(20) {
+            log.write(id, rng, None);
+        }
+        self.logs.insert(id, log);
+        self.cover(Cover::LogRecreated);
+    }
+
+    /// Whatever failed, fails no more.
+    pub(super) fn heal(&mut self) {
+        self.trouble = super::world::Trouble::default();
+        self.healed = true;
+        while self.fates.contains(&Fate::Pending) {
+            self.end_input(true);
+        }
+        self.arrive();
+    }
+}

@@ -1,0 +1,406 @@
+//! Judges every commit and every snapshot by what should have come out.
+
+use super::coverage::Cover;
+use super::reference::{Expected, Past, Reference, Tools, What};
+use super::transactions::{Pending, Published};
+use super::versions::model;
+use super::world::{Check, Opened, Pid, World};
+use crate::engine::snapshot::{self, Header};
+use crate::worker::ports::{Destination, PartitionId};
+
+/// What is known of a partition's committed past.
+#[derive(Default)]
+pub(super) struct Audit {
+    /// Every outcome below it is visible.
+    pub(super) cursor: i64,
+    pub(super) reference: Option<Reference>,
+    /// Fingerprints of the states at committed offsets.
+    prints: Vec<(i64, Past, u64)>,
+    /// Version that a worker says it serves.
+    pub(super) serving: u64,
+    /// An operator has set the offset, so that another base may be right.
+    pub(super) reset: bool,
+}
+
+impl Audit {
+    pub(super) fn new(cursor: i64) -> Self {
+        Self {
+            cursor,
+            ..Self::default()
+        }
+    }
+}
+
+/// Base and switch log of a committed offset's metadata; `None` where it is not of that form.
+fn parse(metadata: &str) -> Option<(i64, Vec<(i64, u64)>)> {
+    let mut parts = metadata.split(';');
+    let (Some("1"), Some(base), Some(entries), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return None;
+    };
+    let entry = |text: &str| {
+        let (offset, version) = text.split_once(':')?;
+        Some((offset.parse().ok()?, version.parse().ok()?))
+    };
+    let entries: Option<Vec<(i64, u64)>> = entries.split(',').map(entry).collect();
+    Some((base.parse().ok()?, entries?))
+}
+
+impl World {
+    /// A transaction is committed: what becomes visible, and the offsets that do.
+    pub(super) fn make_visible(&mut self, pid: Pid, records: Vec<Published>, offsets: &[Pending]) {
+        let mut left = records;
+        for pending in offsets {
+            let ours = |record: &Published| record.origin == pending.id;
+            let (of_partition, others) = left.into_iter().partition(ours);
+            left = others;
+            self.tell(|| {
+                let Pending { id, next, metadata } = pending;
+                format!("process {pid} commits {next} of {id:?} with `{metadata}`")
+            });
+            self.judge(pid, pending, of_partition);
+            self.committed
+                .insert(pending.id, (pending.next, pending.metadata.clone()));
+        }
+        if let Some(record) = left.first() {
+            let text = format!(
+                "an outcome of {:?} became visible without an offset above it",
+                record.origin
+            );
+            self.violate(Check::Twice, text);
+        }
+        let others_go_on = self
+            .processes
+            .iter()
+            .any(|process| process.alive && !process.parked.is_empty());
+        if others_go_on {
+            self.cover(Cover::ParkedWhileOthersCommit);
+        }
+    }
+
+    fn judge(&mut self, pid: Pid, pending: &Pending, records: Vec<Published>) {
+        let id = pending.id;
+        let (entries_max, bytes_max) = (64, 4096);
+        let Some((base, entries)) = parse(&pending.metadata) else {
+            return self.violate(Check::Metadata, format!("`{}` at {id:?}", pending.metadata));
+        };
+        let ascends = entries.is_sorted_by(|one, other| one.0 < other.0);
+        let within = entries
+            .iter()
+            .all(|entry| (base..=pending.next.0).contains(&entry.0));
+        if pending.metadata.len() > bytes_max || entries.len() > entries_max || !ascends || !within {
+            self.violate(
+                Check::Metadata,
+                format!("`{}` with {} at {id:?}", pending.metadata, pending.next),
+            );
+        }
+        let opened = self.processes[pid].opened.get(&id).cloned().unwrap_or_default();
+        let audit = self.audits.entry(id).or_default();
+        let cursor = audit.cursor;
+        if pending.next.0 < cursor {
+            let text = format!("the offset of {id:?} went from {cursor} back to {}", pending.next);
+            return self.violate(Check::Twice, text);
+        }
+        let from = self.skip_lost(pid, id, &opened);
+        let past = self.past_of(id, (base, entries), &opened, from);
+        let expected = self.expect(id, past, from, pending.next.0);
+        self.compare(id, from, &expected, &records);
+        let audit = self.audits.entry(id).or_default();
+        audit.cursor = pending.next.0;
+        audit.reset = false;
+    }
+
+    /// Where outcomes go on: what was deleted before it was read has none, and the process has to say so.
+    fn skip_lost(&mut self, pid: Pid, id: PartitionId, opened: &Opened) -> i64 {
+        let cursor = self.audits.entry(id).or_default().cursor;
+        if cursor >= opened.log_start {
+            return cursor;
+        }
+        self.cover(Cover::RecordsLost);
+        match self.processes[pid].lost_told.get(&id) {
+            Some(0) => {
+                let text = format!("records of {id:?} were lost, and process {pid} does not say so");
+                self.violate(Check::Count, text);
+            }
+            Some(_) => {}
+            None => {
+                self.processes[pid].lost_due.insert(id);
+            }
+        }
+        opened.log_start
+    }
+
+    /// What the state that was committed hangs on, by the metadata and by what is known of the time that it forgot.
+    fn past_of(&self, id: PartitionId, said: (i64, Vec<(i64, u64)>), opened: &Opened, from: i64) -> Past {
+        let (base, entries) = said;
+        let mut past = Past {
+            incarnation: self.logs[&id].incarnation,
+            base,
+            versions: entries,
+            gaps: opened.gaps.clone(),
+        };
+        let first = past.versions.first().map_or(base, |entry| entry.0);
+        if first > base
+            && let Some(reference) = &self.audits[&id].reference
+            && reference.past.base == base
+        {
+            let forgotten = reference.past.versions.iter().filter(|entry| entry.0 < first);
+            past.versions = forgotten.copied().chain(past.versions).collect();
+        }
+        past.gaps.retain(|gap| gap.0 < from);
+        past
+    }
+
+    /// Lends what a reference needs to step a partition's log.
+    fn with_tools<T>(&mut self, id: PartitionId, work: impl FnOnce(&mut Tools<'_>) -> T) -> T {
+        let mut engine = self.engine.take().expect("lent once at a time");
+        let result = work(&mut Tools {
+            scenario: &self.scenario,
+            engine: &mut engine,
+            log: &self.logs[&id],
+            fates: &self.fates,
+        });
+        self.engine = Some(engine);
+        result
+    }
+
+    /// The outcomes that a commit of `next` has to make visible, and the state that it is of.
+    fn expect(&mut self, id: PartitionId, past: Past, from: i64, next: i64) -> Vec<Expected> {
+        let audit = self.audits.entry(id).or_default();
+        let reset = audit.reset;
+        let kept = audit.reference.take();
+        let mut reference = match kept {
+            Some(mut kept) if kept.past.agrees(&past, past.base, from) && kept.position <= from => {
+                kept.past = past;
+                kept
+            }
+            kept => {
+                if kept.is_some() {
+                    self.cover(Cover::StateRebuilt);
+                    self.judge_rebuilt(id, &kept, &past, reset);
+                }
+                self.with_tools(id, |tools| Reference::new(tools, id, past))
+            }
+        };
+        let expected = self.with_tools(id, |tools| reference.advance(tools, next, from));
+        if let Some(wrong) = reference.wrong.take() {
+            self.violate(Check::Numbers, wrong);
+        }
+        if reference.state.stats().forgotten > 0 {
+            self.cover(Cover::StreamForgotten);
+        }
+        let print = (next, reference.past.clone(), reference.state.fingerprint());
+        let audit = self.audits.entry(id).or_default();
+        audit.prints.push(print);
+        audit.reference = Some(reference);
+        expected
+    }
+
+    /// Whether there was a reason to make state anew from another base.
+    fn judge_rebuilt(&mut self, id: PartitionId, kept: &Option<Reference>, past: &Past, reset: bool) {
+        let Some(before) = kept.as_ref().map(|kept| &kept.past) else {
+            return;
+        };
+        let deleted = self.logs[&id].start > before.base;
+        let long = before.versions.len() > 32;
+        if past.base != before.base && !deleted && !reset && !long && past.incarnation == before.incarnation {
+            let text = format!(
+                "the base of {id:?} went from {} to {}, and its records are all there",
+                before.base, past.base
+            );
+            self.violate(Check::Metadata, text);
+        }
+    }
+
+    fn compare(&mut self, id: PartitionId, from: i64, expected: &[Expected], records: &[Published]) {
+        let wanted: Vec<_> = expected
+            .iter()
+            .map(|outcome| (outcome.offset, outcome.index))
+            .collect();
+        let found: Vec<_> = records.iter().map(Published::source).collect();
+        if found != wanted {
+            let check = differ(from, &wanted, &found);
+            let text = format!("{id:?} from {from} on: published {found:?}, wanted {wanted:?}");
+            return self.violate(check, text);
+        }
+        for (expected, record) in expected.iter().zip(records) {
+            let wrong = match &expected.what {
+                What::Forecast(..) => self.wrong_forecast(id, expected, record),
+                What::Letter(reason) => self.wrong_letter(id, expected, reason, record),
+            };
+            if let Some((check, text)) = wrong {
+                let text = format!("{id:?} {}/{}: {text}", expected.offset, expected.index);
+                return self.violate(check, text);
+            }
+        }
+        for outcome in expected {
+            self.cover(match outcome.what {
+                What::Forecast(..) => Cover::Outcome,
+                What::Letter(_) => Cover::Letter,
+            });
+        }
+    }
+
+    fn wrong_forecast(
+        &self,
+        id: PartitionId,
+        expected: &Expected,
+        record: &Published,
+    ) -> Option<(Check, String)> {
+        let What::Forecast(stream, bytes, version) = &expected.what else {
+            return None;
+        };
+        let value = record.value.as_deref().unwrap_or_default();
+        let sent_ms = self.logs[&id]
+            .raw(expected.offset)
+            .map(|input| input.timestamp_ms);
+        let heads = record.to == Destination::Forecasts
+            && record.key.as_deref() == Some(stream.as_bytes())
+            && Some(record.timestamp_ms) == sent_ms
+            && record.header("tidecast.model") == format!("plant/{version}");
+        if !heads {
+            return Some((
+                Check::Bytes,
+                format!("{record:?}, wanted `{stream}` by {version}"),
+            ));
+        }
+        if value == bytes || is_thinned(value, bytes) {
+            return None;
+        }
+        let (found, wanted) = (String::from_utf8_lossy(value), String::from_utf8_lossy(bytes));
+        Some((Check::Bytes, format!("published {found}, wanted {wanted}")))
+    }
+
+    fn wrong_letter(
+        &self,
+        id: PartitionId,
+        expected: &Expected,
+        reason: &str,
+        record: &Published,
+    ) -> Option<(Check, String)> {
+        let input = self.logs[&id].raw(expected.offset)?;
+        let same = record.to == Destination::DeadLetters
+            && record.key == input.key
+            && record.value == input.value
+            && record.timestamp_ms == input.timestamp_ms
+            && record.headers.starts_with(&input.headers)
+            && record.header("tidecast.reason") == reason;
+        (!same).then(|| {
+            (
+                Check::Letter,
+                format!("published {record:?}, wanted `{reason}` of {input:?}"),
+            )
+        })
+    }
+
+    /// A snapshot is under its name: it has to be the state at its offset.
+    pub(super) fn check_snapshot(
+        &mut self,
+        id: PartitionId,
+        header: &Header,
+        bytes: &[u8],
+        gaps: &[(i64, i64)],
+    ) {
+        self.tell(|| {
+            format!(
+                "a snapshot of {id:?} at {} is written, `{}`",
+                header.next, header.switch_log
+            )
+        });
+        let engine = self.engine.take().expect("lent once at a time");
+        let found = snapshot::read(&mut &bytes[..], &snapshot::form(&engine)).map(|(read, content)| {
+            let restored = engine.restore(self.scenario.topic(id), id.partition, model(1), content);
+            let ids: Vec<String> = restored.ids().map(str::to_owned).collect();
+            (read, restored.fingerprint(), ids)
+        });
+        self.engine = Some(engine);
+        let (read, print, ids) = match found {
+            Ok(found) => found,
+            Err(refusal) => {
+                return self.violate(Check::Snapshot, format!("{id:?} {}: {refusal}", header.next));
+            }
+        };
+        let Some((base, entries)) = parse(&header.switch_log).filter(|_| read == *header) else {
+            return self.violate(Check::Snapshot, format!("the header of {id:?}: {header:?}"));
+        };
+        let next = header.next.0;
+        let first = entries.first().map_or(base, |entry| entry.0);
+        let past = Past {
+            incarnation: self.logs[&id].incarnation,
+            base,
+            versions: entries,
+            gaps: gaps.iter().copied().filter(|gap| gap.0 < next).collect(),
+        };
+        let audit = self.audits.entry(id).or_default();
+        let known = audit
+            .prints
+            .iter()
+            .rfind(|(at, known, _)| *at == next && known.agrees(&past, first, next))
+            .map(|entry| entry.2);
+        let wanted = known.unwrap_or_else(|| {
+            self.with_tools(id, |tools| {
+                let mut reference = Reference::new(tools, id, past.clone());
+                reference.advance(tools, next, i64::MAX);
+                reference.state.fingerprint()
+            })
+        });
+        if print != wanted {
+            let kind = if known.is_some() { "committed" } else { "made anew" };
+            let text = format!("{id:?} at {next} of {past:?}: its state is not that of its records ({kind})");
+            let reference = self.audits[&id].reference.as_ref();
+            let ids_wanted =
+                reference.map(|it| (it.position, it.state.ids().map(str::to_owned).collect::<Vec<_>>()));
+            let text = format!("{text}; {ids:?} {:?}, wanted {ids_wanted:?}", header.clock);
+            self.violate(Check::Snapshot, text);
+        }
+    }
+}
+
+/// How what was found differs from what was wanted.
+fn differ(from: i64, wanted: &[(i64, usize)], found: &[(i64, usize)]) -> Check {
+    let mut sorted = found.to_vec();
+    sorted.sort_unstable();
+    let doubles = sorted.windows(2).any(|pair| pair[0] == pair[1]);
+    if doubles || sorted.first().is_some_and(|first| first.0 < from) {
+        Check::Twice
+    } else if sorted == wanted {
+        Check::Order
+    } else if found.iter().any(|source| !wanted.contains(source)) {
+        Check::Invented
+    } else {
+        Check::Missing
+    }
+}
+
+/// Whether `value` is `full` with horizons left out, and says so.
+fn is_thinned(value: &[u8], full: &[u8]) -> bool {
+    let read = |bytes| serde_json::from_slice::<serde_json::Value>(bytes);
+    let (Ok(mut thin), Ok(mut full)) = (read(value), read(full)) else {
+        return false;
+    };
+    if thin["status"] != "degraded" {
+        return false;
+    }
+    let horizons = |record: &serde_json::Value| record["horizons"].as_array().cloned().unwrap_or_default();
+    let (kept, all) = (horizons(&thin), horizons(&full));
+    let places: Vec<usize> = kept
+        .iter()
+        .filter_map(|horizon| all.iter().position(|other| other == horizon))
+        .collect();
+    let pick = |values: &serde_json::Value| -> serde_json::Value {
+        places.iter().map(|place| values[*place].clone()).collect()
+    };
+    let mut quantiles = full["quantiles"].clone();
+    for row in quantiles.as_object_mut().into_iter().flatten() {
+        *row.1 = pick(row.1);
+    }
+    full["mean"] = pick(&full["mean"]);
+    full["quantiles"] = quantiles;
+    for record in [&mut thin, &mut full] {
+        record["horizons"].take();
+        record["status"].take();
+        record.as_object_mut().map(|fields| fields.remove("ready_in"));
+    }
+    places.len() == kept.len() && kept.len() < all.len() && thin == full
+}

@@ -1,0 +1,405 @@
+//! The consumer of a process.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::coverage::Cover;
+use super::input::{self, InputHeaders};
+use super::process::Sim;
+use super::world::{Check, Opened, Pid, Reading, World};
+use crate::engine::snapshot::Anchor;
+use crate::faults::{self, Mechanism};
+use crate::series::observation::{NextOffset, Offset, Partition};
+use crate::worker::ports::{Committed, Error, Event, Log, PartitionId, Record, Source};
+
+/// The worker's port.
+pub(super) struct SimSource {
+    pub(super) sim: Rc<Sim>,
+    pub(super) pid: Pid,
+}
+
+/// Proof of membership, as the client knows it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Membership {
+    pub(super) generation: i32,
+}
+
+pub(super) fn failed(doing: &'static str) -> Error {
+    Error::Transient {
+        doing,
+        reason: "injected".to_owned(),
+    }
+}
+
+pub(super) fn instance_in_use() -> Error {
+    Error::InstanceInUse {
+        instance: "a".to_owned(),
+    }
+}
+
+impl World {
+    /// What the group has for a process before it reads on.
+    fn group_event(&mut self, pid: Pid, idle: bool) -> Result<Option<Event>, Error> {
+        if self.processes[pid].client.fenced {
+            return Err(instance_in_use());
+        }
+        self.notice_generation(pid);
+        if std::mem::take(&mut self.processes[pid].client.expelled) {
+            let client = &mut self.processes[pid].client;
+            client.joined = false;
+            client.generation = -1;
+            client.inbox.clear();
+            if !client.held.is_empty() {
+                return Ok(Some(Event::Lost(client.held.keys().copied().collect())));
+            }
+        }
+        if !self.processes[pid].client.joined {
+            self.join(pid);
+        }
+        let mut rng = self.processes[pid].rng.clone();
+        if self.group.unbalanced && (self.healed || idle || rng.once_in(2)) {
+            self.balance(&mut rng, !self.healed);
+        }
+        let due = idle || rng.once_in(3);
+        self.processes[pid].rng = rng;
+        Ok(due
+            .then(|| self.processes[pid].client.inbox.pop_front())
+            .flatten())
+    }
+
+    /// A process that slept while the others went on into another generation: it joins that one with what it has, or is
+    /// told that its assignment is void.
+    fn notice_generation(&mut self, pid: Pid) {
+        let generation = self.group.generation;
+        let is_member = self.is_member(pid);
+        let process = &mut self.processes[pid];
+        if is_member && process.client.joined && process.client.generation != generation {
+            process.client.generation = generation;
+            process.client.expelled = process.rng.once_in(2);
+        }
+    }
+
+    fn note_event(&mut self, pid: Pid, event: &Event) {
+        self.tell(|| format!("process {pid} is told {event:?}"));
+        match event {
+            Event::Revoked(_) => self.cover(Cover::Revoked),
+            Event::Lost(_) => self.cover(Cover::Lost),
+            _ => {}
+        }
+        if matches!(event, Event::Revoked(_)) && self.processes[pid].client.run > 0 {
+            self.cover(Cover::RevokedMidTurn);
+        }
+        let client = &mut self.processes[pid].client;
+        client.run = 0;
+        client.unanswered = Some(event.clone());
+    }
+
+    /// The next record or end of one of the partitions that are read, in runs so that batches hold several.
+    fn next_record(&mut self, pid: Pid) -> Option<Found> {
+        let uncommitted = faults::is_off(Mechanism::IsolationLevel);
+        let ids: Vec<PartitionId> = self.processes[pid].client.held.keys().copied().collect();
+        let turn = self.processes[pid].client.turn;
+        for step in 0..ids.len() {
+            let id = ids[(turn + step) % ids.len()];
+            let reading = self.processes[pid].client.held[&id];
+            if !reading.running {
+                continue;
+            }
+            let log = &self.logs[&id];
+            let end = if uncommitted {
+                log.len()
+            } else {
+                log.end(&self.fates)
+            };
+            if reading.position < log.start || reading.position > log.len() {
+                self.reading(pid, id).running = false;
+                return Some(Found::OutOfRange);
+            }
+            let record = (reading.position..end).find_map(|offset| {
+                let found = if uncommitted {
+                    log.raw(offset)
+                } else {
+                    log.visible(offset, &self.fates)
+                };
+                Some((offset, Rc::clone(found?)))
+            });
+            if let Some((offset, input)) = record {
+                if (reading.position..offset).any(|passed| log.raw(passed).is_some()) {
+                    self.cover(Cover::AbortedInputSkipped);
+                }
+                let reading = self.reading(pid, id);
+                reading.position = offset + 1;
+                reading.ended = false;
+                let client = &mut self.processes[pid].client;
+                client.run += 1;
+                client.turn = turn + step + usize::from(offset % 3 == 2);
+                self.cover(Cover::Record);
+                return Some(Found::Record(id, offset, input));
+            }
+            if !reading.ended {
+                self.reading(pid, id).ended = true;
+                return Some(Found::End(id));
+            }
+        }
+        None
+    }
+
+    fn reading(&mut self, pid: Pid, id: PartitionId) -> &mut Reading {
+        self.processes[pid].client.held.entry(id).or_default()
+    }
+}
+
+enum Found {
+    Record(PartitionId, i64, Rc<input::Input>),
+    End(PartitionId),
+    OutOfRange,
+}
+
+impl SimSource {
+    fn read(&mut self, each: &mut dyn FnMut(&Record<'_>)) -> Option<Event> {
+        let found = self.sim.world.borrow_mut().next_record(self.pid)?;
+        Some(match found {
+            Found::End(id) => Event::End(id),
+            Found::OutOfRange => Event::OutOfRange,
+            Found::Record(partition, offset, input) => {
+                each(&Record {
+                    partition,
+                    offset: Offset(offset),
+                    timestamp_ms: input.timestamp_ms,
+                    key: input.key.as_deref(),
+                    value: input.value.as_deref(),
+                    headers: &InputHeaders(&input),
+                });
+                Event::Record
+            }
+        })
+    }
+
+    fn ask(&self, doing: &'static str) -> Result<(), Error> {
+        if self.sim.enter(self.pid) {
+            Err(failed(doing))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn answered(&mut self, doing: &str, ids: &[PartitionId]) {
+        let mut world = self.sim.world.borrow_mut();
+        let unanswered = world.processes[self.pid].client.unanswered.take();
+        if unanswered.is_none() {
+            let text = format!("process {} {doing} {ids:?} and was not asked to", self.pid);
+            world.violate(Check::Unassigned, text);
+        }
+    }
+}
+
+impl Source for SimSource {
+    type Membership = Membership;
+
+    fn poll(&mut self, timeout: Duration, each: &mut dyn FnMut(&Record<'_>)) -> Result<Event, Error> {
+        self.ask("polling")?;
+        {
+            let mut world = self.sim.world.borrow_mut();
+            if world.processes[self.pid].client.unanswered.is_some() {
+                let text = format!("process {} polls while the group waits for its answer", self.pid);
+                world.violate(Check::Unassigned, text);
+            }
+            if let Some(event) = world.group_event(self.pid, false)? {
+                world.note_event(self.pid, &event);
+                return Ok(event);
+            }
+        }
+        if let Some(event) = self.read(each) {
+            self.sim.pass(Duration::from_millis(3));
+            return Ok(event);
+        }
+        self.sim.pass(timeout.max(Duration::from_millis(1)));
+        let mut world = self.sim.world.borrow_mut();
+        world.processes[self.pid].client.run = 0;
+        let now = world.now;
+        world.processes[self.pid].last_call = now;
+        match world.group_event(self.pid, true)? {
+            Some(event) => {
+                world.note_event(self.pid, &event);
+                Ok(event)
+            }
+            None => Ok(Event::Idle),
+        }
+    }
+
+    fn hold(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
+        if self.sim.is_dead(self.pid) {
+            return Err(failed("holding"));
+        }
+        self.answered("holds", partitions);
+        let mut world = self.sim.world.borrow_mut();
+        let process = &mut world.processes[self.pid];
+        for id in partitions {
+            process.client.held.insert(*id, Reading::default());
+            *process.snapshots.held.entry(*id).or_default() += 1;
+            process.snapshots.handed.remove(id);
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
+        if self.sim.is_dead(self.pid) {
+            return Err(failed("pausing"));
+        }
+        let mut world = self.sim.world.borrow_mut();
+        for id in partitions {
+            if let Some(reading) = world.processes[self.pid].client.held.get_mut(id) {
+                reading.running = false;
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
+        if self.sim.is_dead(self.pid) {
+            return Err(failed("releasing"));
+        }
+        self.answered("gives back", partitions);
+        let mut world = self.sim.world.borrow_mut();
+        if world.has_open(self.pid) {
+            let text = format!("process {} gives {partitions:?} back", self.pid);
+            world.violate(Check::OpenAcrossUnassign, text);
+        }
+        for id in partitions {
+            world.processes[self.pid].client.held.remove(id);
+        }
+        world.given_back(self.pid, partitions);
+        Ok(())
+    }
+
+    fn start(&mut self, id: PartitionId, from: NextOffset) -> Result<(), Error> {
+        self.ask("seeking")?;
+        let mut world = self.sim.world.borrow_mut();
+        world.check_held(self.pid, id, "reads");
+        world.tell(|| format!("process {} reads {id:?} from {from} on", self.pid));
+        let handed = world.processes[self.pid].snapshots.handed.remove(&id);
+        let log_start = world.processes[self.pid].seen_start.get(&id).copied();
+        let mut opened = Opened {
+            log_start: log_start.unwrap_or(0),
+            gaps: Vec::new(),
+        };
+        if let Some((next, gaps)) = handed.filter(|handed| from.0 >= handed.0) {
+            opened.gaps = gaps;
+            if from.0 > next {
+                opened.gaps.push((next, from.0));
+            }
+            world.cover(Cover::SnapshotRestored);
+        }
+        let process = &mut world.processes[self.pid];
+        process.opened.insert(id, opened);
+        process.lost_told.remove(&id);
+        process.client.held.insert(
+            id,
+            Reading {
+                position: from.0,
+                running: true,
+                ended: false,
+            },
+        );
+        Ok(())
+    }
+
+    fn partitions(&mut self, topic: usize) -> Result<Vec<PartitionId>, Error> {
+        self.ask("asking for partitions")?;
+        let world = self.sim.world.borrow();
+        Ok(world
+            .logs
+            .keys()
+            .copied()
+            .filter(|id| id.topic == topic)
+            .collect())
+    }
+
+    fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error> {
+        self.ask("reading offsets")?;
+        let mut world = self.sim.world.borrow_mut();
+        if partitions.iter().any(|id| world.is_unstable(*id)) {
+            world.cover(Cover::UnstableOffset);
+            return Err(failed("reading offsets on which a transaction is pending"));
+        }
+        let blind = world.now < world.trouble.blind_until && !world.processes[self.pid].rng.once_in(3);
+        if blind {
+            world.cover(Cover::BlindRead);
+        }
+        let answer = partitions.iter().map(|id| {
+            let known = world.committed.get(id).filter(|_| !blind);
+            let (next, metadata) = known.cloned().unzip();
+            Committed {
+                partition: *id,
+                next,
+                metadata: metadata.unwrap_or_default(),
+            }
+        });
+        Ok(answer.collect())
+    }
+
+    fn log(&mut self, id: PartitionId) -> Result<Log, Error> {
+        self.ask("asking for the log")?;
+        let mut world = self.sim.world.borrow_mut();
+        let (start, end) = world.ends(id);
+        world.processes[self.pid].seen_start.insert(id, start);
+        Ok(Log {
+            start: NextOffset(start),
+            end: NextOffset(end),
+        })
+    }
+
+    fn offset_at(&mut self, id: PartitionId, timestamp_ms: i64) -> Result<Option<NextOffset>, Error> {
+        self.ask("asking for the offset of a time")?;
+        let world = self.sim.world.borrow();
+        let log = &world.logs[&id];
+        let found = (log.start..log.end(&world.fates)).find(|offset| {
+            log.raw(*offset)
+                .is_some_and(|input| input.timestamp_ms >= timestamp_ms)
+        });
+        Ok(found.map(NextOffset))
+    }
+
+    fn record_before(&mut self, id: PartitionId, next: NextOffset) -> Result<Option<Anchor>, Error> {
+        self.ask("asking for a record")?;
+        let world = self.sim.world.borrow();
+        let found = input::last_before(&world.logs[&id], &world.fates, next.0);
+        Ok(found.map(|(offset, timestamp_ms)| Anchor { offset, timestamp_ms }))
+    }
+
+    fn cluster(&mut self) -> Result<String, Error> {
+        self.ask("asking for the cluster")?;
+        Ok("simulated".to_owned())
+    }
+
+    fn end_heard(&self, id: PartitionId) -> Option<NextOffset> {
+        let world = self.sim.world.borrow();
+        let known = world.logs.contains_key(&id);
+        known.then(|| NextOffset(world.ends(id).1))
+    }
+
+    fn membership(&mut self) -> Result<Membership, Error> {
+        let not_member = || Error::NotMember {
+            reason: "simulated".to_owned(),
+        };
+        if self.sim.enter(self.pid) {
+            return Err(not_member());
+        }
+        let world = self.sim.world.borrow();
+        let client = &world.processes[self.pid].client;
+        if !client.joined || client.generation < 0 {
+            return Err(not_member());
+        }
+        Ok(Membership {
+            generation: client.generation,
+        })
+    }
+}
+
+/// A partition of a topic.
+pub(super) const fn id(topic: usize, partition: i32) -> PartitionId {
+    PartitionId {
+        topic,
+        partition: Partition(partition),
+    }
+}
