@@ -10,6 +10,10 @@
 //! A step takes the admitted observations in waves: each stream at most once per wave, so that a wave is one dense
 //! product for the network and a stream's order is kept. What a row computes does not depend on the wave it was in.
 //!
+//! The state of a partition is a function of its observations and of the versions that served them: neither batches, nor
+//! load, nor a restart from a snapshot ([`snapshot`]) change a bit of it. At `streams_max` streams that were idle for
+//! `stream_ttl` of event time make room for new ones.
+//!
 //! No clock, no IO, no randomness; after warm-up nothing is allocated per observation.
 
 #![allow(

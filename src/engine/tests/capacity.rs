@@ -27,12 +27,12 @@ pub(super) fn readings(count: std::ops::Range<usize>) -> impl Strategy<Value = V
     prop::collection::vec(one, count)
 }
 
-/// Room for 5 streams, each for 20 hours of silence.
-pub(super) fn crowded() -> Config {
+/// Room for 5 streams, each for so many hours of silence. From 64 on an hour is too short for a second look.
+pub(super) fn crowded(ttl_hours: i64) -> Config {
     let mut config = config();
     config.horizons = vec![1, 3];
     config.streams_max = 5;
-    config.stream_ttl_ms = 20 * HOUR_MS;
+    config.stream_ttl_ms = ttl_hours * HOUR_MS;
     config
 }
 
@@ -70,8 +70,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn streams_come_and_go_the_same_whatever_the_batching(all in readings(1..150), batch in 2usize..150) {
-        let config = crowded();
+    fn streams_come_and_go_the_same_whatever_the_batching(
+        all in readings(1..150),
+        batch in 2usize..150,
+        ttl_hours in prop_oneof![Just(20i64), Just(130)],
+    ) {
+        let config = crowded(ttl_hours);
         let all = timed(&all);
         let single = run(&config, &all, 1);
         let batched = run(&config, &all, batch);
@@ -81,7 +85,7 @@ proptest! {
 
 #[test]
 fn a_full_partition_forgets_the_idle_and_nobody_else() {
-    let mut bench = Bench::new(crowded());
+    let mut bench = Bench::new(crowded(20));
     for (hour, id) in ["a", "b", "c", "d", "e"].iter().enumerate() {
         bench.one(id, hour as i64 * HOUR_MS, Some(1.0));
     }
@@ -108,7 +112,7 @@ fn a_full_partition_forgets_the_idle_and_nobody_else() {
 
 #[test]
 fn an_id_over_capacity_moves_the_partitions_time() {
-    let mut bench = Bench::new(crowded());
+    let mut bench = Bench::new(crowded(20));
     for id in ["a", "b", "c", "d", "e"] {
         bench.one(id, 0, Some(1.0));
     }
@@ -123,7 +127,7 @@ fn an_id_over_capacity_moves_the_partitions_time() {
 
 #[test]
 fn a_stream_forgotten_within_a_batch_keeps_its_outcome_there() {
-    let mut bench = Bench::new(crowded());
+    let mut bench = Bench::new(crowded(20));
     for id in ["a", "b", "c", "d", "e"] {
         bench.one(id, 0, Some(1.0));
     }
@@ -139,6 +143,25 @@ fn a_stream_forgotten_within_a_batch_keeps_its_outcome_there() {
         .collect();
     assert_eq!(told, [("a", 2.0), ("new", 3.0), ("a", 4.0)]);
     assert_eq!((bench.state.streams(), bench.state.stats().forgotten), (2, 5));
+}
+
+#[test]
+fn idle_streams_are_looked_for_now_and_then_only() {
+    let mut bench = Bench::new(crowded(640));
+    for (hour, id) in ["a", "b", "c", "d", "e"].iter().enumerate() {
+        bench.one(id, hour as i64 * HOUR_MS, Some(1.0));
+    }
+    let forgotten = |bench: &mut Bench, id: &str, hour: i64| {
+        bench.one(id, hour * HOUR_MS, Some(1.0));
+        bench.state.stats().forgotten
+    };
+    assert_eq!(forgotten(&mut bench, "f", 641), 1, "`a`");
+    assert_eq!(
+        forgotten(&mut bench, "g", 651),
+        1,
+        "a 64th of the time has not passed"
+    );
+    assert_eq!(forgotten(&mut bench, "h", 652), 5, "now it has");
 }
 
 /// Ids that never come back, as a broken producer makes them: those that were there first are served as if alone, and

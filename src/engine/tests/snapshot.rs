@@ -96,6 +96,30 @@ fn snapshot_restores_bitwise_and_goes_on_bitwise() {
 }
 
 #[test]
+fn restored_streams_have_the_keys_of_their_partition() {
+    let config = config();
+    let mut bench = bench(&config);
+    run(&mut bench, 3, 0..2);
+    let bytes = encoded(&mut bench.state);
+    let engine = Engine::new(config.clone());
+    let keys = |state: &PartitionState| {
+        let slots = state.index.live();
+        slots.map(|slot| state.index.key(slot)).collect::<Vec<_>>()
+    };
+    for (topic, partition, same) in [("sensors", 0, true), ("sensors", 1, false), ("other", 0, false)] {
+        let partition = Partition(partition);
+        let (_, content) = decoded(&engine, &bytes).unwrap();
+        let state = engine.restore(topic, partition, lively(&config, 3), content);
+        let mut fresh = engine.partition(topic, partition, lively(&config, 3));
+        for id in ["s0", "s1", "s2"] {
+            fresh.admit(&observation(id, 0, Some(0.0), 0));
+        }
+        assert_eq!(keys(&state), keys(&fresh));
+        assert_eq!(keys(&state) == keys(&bench.state), same);
+    }
+}
+
+#[test]
 fn snapshot_of_no_stream_is_a_snapshot() {
     let config = config();
     let mut bench = bench(&config);
@@ -276,8 +300,9 @@ proptest! {
         all in readings(30..200),
         first in 0usize..30,
         events in events(),
+        ttl_hours in prop_oneof![Just(20i64), Just(130)],
     ) {
-        let config = crowded();
+        let config = crowded(ttl_hours);
         let all = timed(&all);
         let mut bench = bench(&config);
         all[..first].chunks(5).for_each(|batch| { step(&mut bench, batch); });
