@@ -253,7 +253,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
-    use crate::daemon::board::SnapshotView;
+    use crate::daemon::board::{SnapshotView, WorkerView};
     use crate::engine::ModelVersion;
     use crate::series::observation::{NextOffset, Partition};
     use crate::worker::ports::{Activity, PartitionId};
@@ -294,28 +294,30 @@ mod tests {
         }
     }
 
+    /// Three partitions, two of which had their last snapshot at 1 s and 2 s.
+    fn fill(view: &mut WorkerView) {
+        view.partitions = vec![
+            partition(0, 3, 0.75, 100),
+            partition(1, 4, 0.875, 300),
+            partition(2, 5, 0.0, 0),
+        ];
+        view.snapshot = Some((Duration::from_secs(2), 1000, Duration::from_millis(250)));
+        for (partition, since_s) in [(0, 2), (1, 1)] {
+            let snapshot = SnapshotView {
+                since: Duration::from_secs(since_s),
+                failure: None,
+            };
+            let id = view.partitions[partition].id;
+            view.snapshots.insert(id, snapshot);
+        }
+    }
+
     #[test]
     fn gauges_add_up_a_pipelines_partitions() {
         let pipeline = PipelineBoard::new("plant", &["sensors".to_owned()], 1);
         pipeline.model_version.store(4, Ordering::Relaxed);
         pipeline.workers[0].sign(Activity::Turn, Duration::from_secs(1));
-        {
-            let mut view = lock(&pipeline.workers[0].view);
-            view.partitions = vec![
-                partition(0, 3, 0.75, 100),
-                partition(1, 4, 0.875, 300),
-                partition(2, 5, 0.0, 0),
-            ];
-            view.snapshot = Some((Duration::from_secs(2), 1000, Duration::from_millis(250)));
-            for (partition, since_s) in [(0, 2), (1, 1)] {
-                let snapshot = SnapshotView {
-                    since: Duration::from_secs(since_s),
-                    failure: None,
-                };
-                let id = view.partitions[partition].id;
-                view.snapshots.insert(id, snapshot);
-            }
-        }
+        fill(&mut lock(&pipeline.workers[0].view));
         let stats = Stats {
             rows_trained: 77,
             loss_mean: f64::NAN,

@@ -71,6 +71,8 @@ pub enum StateError {
 pub struct State {
     pub(crate) served: ModelVersion,
     pub(crate) lineage: u64,
+    /// CRC of the served weights: a number may have been given anew after its file was taken away by hand.
+    pub(crate) weights: u32,
     pub(crate) ancestor: Option<ModelVersion>,
     pub(crate) rng: Pcg64Mcg,
     pub(crate) learner: Standing,
@@ -89,6 +91,7 @@ pub struct State {
 struct Header {
     served: u64,
     lineage: u64,
+    weights: u32,
     ancestor: Option<u64>,
     rng: Pcg64Mcg,
     powers: [u64; 2],
@@ -120,6 +123,15 @@ fn pairs(bits: &[[u64; 3]]) -> Vec<Pair> {
     bits.iter().map(of).collect()
 }
 
+/// CRC of weights.
+pub(crate) fn checksum(weights: &[f32]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    weights
+        .iter()
+        .for_each(|weight| hasher.update(&weight.to_le_bytes()));
+    hasher.finalize()
+}
+
 /// A window of those pairs.
 pub(crate) fn window(pairs: &[Pair]) -> Window {
     let mut window = Window::default();
@@ -146,6 +158,7 @@ impl State {
         let header = Header {
             served: self.served.0,
             lineage: self.lineage,
+            weights: self.weights,
             ancestor: self.ancestor.map(|version| version.0),
             rng: self.rng.clone(),
             powers: learner.powers.map(f64::to_bits),
@@ -238,6 +251,7 @@ impl State {
         let state = Self {
             served: ModelVersion(header.served),
             lineage: header.lineage,
+            weights: header.weights,
             ancestor: header.ancestor.map(ModelVersion),
             rng: header.rng,
             learner,

@@ -10,7 +10,7 @@ use crate::nn::{Batch, Params, Shape};
 use crate::training::gate::{BATCHES_MIN, Pair, Verdict, Window};
 use crate::training::learner::{Learned, Learner};
 use crate::training::schedule::{START_BATCHES, Schedule};
-use crate::training::state::{State, StateError, window};
+use crate::training::state::{State, StateError, checksum, window};
 use crate::training::tape::{Layout, Segment, Tape};
 use crate::training::{Config, Offer, Reason, Stats, Step};
 
@@ -328,6 +328,7 @@ impl Trainer {
         State {
             served: self.served.version,
             lineage: self.served.lineage,
+            weights: checksum(self.served.params.as_slice()),
             ancestor: self.ancestor.as_ref().map(|model| model.version),
             rng: self.rng.clone(),
             learner: self.learner.standing(),
@@ -354,6 +355,11 @@ impl Trainer {
                 "a number of weights",
                 state.learner.params.len() as u64,
                 count(&self.candidate),
+            ),
+            (
+                "weights with the checksum",
+                u64::from(state.weights),
+                u64::from(checksum(self.served.params.as_slice())),
             ),
         ] {
             if found != expected {

@@ -25,10 +25,7 @@ fn layers_begin_with_the_defaults() {
         (config.kafka.group.as_str(), config.kafka.brokers.as_slice()),
         ("tidecast", &["127.0.0.1:9092".to_owned()][..])
     );
-    assert_eq!(
-        (config.store.url.as_str(), config.store.keep),
-        ("file:///var/lib/tidecast", 3)
-    );
+    assert_eq!(config.store.url, "file:///var/lib/tidecast");
     let [plant] = config.pipelines.as_slice() else {
         panic!("one pipeline")
     };
@@ -86,6 +83,7 @@ fn layers_begin_with_the_defaults() {
 #[test]
 fn layers_begin_with_a_snapshot_a_minute_and_bounds_of_lag() {
     let config = good().load().unwrap().config;
+    assert_eq!(config.store.keep, 3);
     let worker = &config.pipelines[0].worker;
     assert_eq!(
         (worker.snapshot_interval, worker.snapshot_bytes_per_s),

@@ -86,6 +86,13 @@ fn a_state_of_other_weights_is_refused_and_changes_nothing() {
             },
             "lineage",
         ),
+        (
+            State {
+                weights: state.weights ^ 1,
+                ..state.clone()
+            },
+            "weights with the checksum",
+        ),
     ] {
         let error = again.resume(other, None).unwrap_err();
         assert!(
