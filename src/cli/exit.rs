@@ -48,7 +48,7 @@ pub(super) fn number(error: &anyhow::Error) -> u8 {
         CONFIG
     } else if error.is::<Unfit>() {
         UNAVAILABLE
-    } else if error.is::<BadData>() || error.is::<super::demo::BadTable>() {
+    } else if error.is::<BadData>() || error.is::<super::table::BadTable>() {
         DATA
     } else {
         error

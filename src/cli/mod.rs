@@ -3,6 +3,7 @@
 //! Exit codes: 0 done · 1 fatal · 2 the command line cannot be read · 65 bad data · 69 the cluster or the store does not fit ·
 //! 76 another process uses this instance · 78 bad configuration.
 
+mod backtest;
 mod check;
 pub mod demo;
 mod exit;
@@ -12,6 +13,7 @@ mod output;
 mod refusals;
 pub mod run;
 mod surroundings;
+mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,6 +40,8 @@ enum Command {
     Check(check::Args),
     /// Watch forecasts being made: a broker, a simulated plant and the daemon in one process
     Demo(demo::Args),
+    /// Judge a configuration on a file, by the daemon's own engine and trainer, before it goes live
+    Backtest(backtest::Args),
     /// Versions of a pipeline's weights in the store
     Models(models::Args),
 }
@@ -45,6 +49,7 @@ enum Command {
 const EXAMPLES: &str = "\
 Examples:
   tidecast demo                                    see what it does
+  tidecast backtest --config plant.toml --input history.csv   how good is it on your data?
   tidecast check --config plant.toml --connect     will it run, and what does it cost?
   tidecast run --config plant.toml                 the daemon
   tidecast models list --config plant.toml         its weights";
@@ -85,6 +90,7 @@ impl ConfigArgs {
             environment: std::env::vars_os().filter_map(text).collect(),
             set: self.set.clone(),
             host_name: gethostname::gethostname().to_string_lossy().into_owned(),
+            beneath: "",
         }
     }
 }
@@ -97,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args.sources()),
         Command::Check(args) => check::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Backtest(args) => backtest::run(args),
         Command::Models(args) => models::run(args),
     };
     exit::code(done)

@@ -135,7 +135,7 @@ impl Shelf {
     }
 }
 
-fn chosen<'c>(config: &'c Config, name: Option<&str>) -> anyhow::Result<&'c Pipeline> {
+pub(super) fn chosen<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Pipeline, BadData> {
     let names: Vec<&str> = config
         .pipelines
         .iter()
@@ -150,12 +150,10 @@ fn chosen<'c>(config: &'c Config, name: Option<&str>) -> anyhow::Result<&'c Pipe
     found.ok_or_else(|| match name {
         Some(name) => BadData(format!(
             "there is no pipeline `{name}`: `--pipeline` takes one of {listed}"
-        ))
-        .into(),
+        )),
         None => BadData(format!(
             "there are several pipelines: name one by `--pipeline`, of {listed}"
-        ))
-        .into(),
+        )),
     })
 }
 

@@ -42,13 +42,7 @@ impl ForecastEncoder {
         separated(forecast.horizons, out, |&horizon, out| {
             integer(i64::from(horizon), out)
         });
-        // A stream's first readings have no scale yet: their own size stands in for it.
-        let scale = if forecast.scale > 0.0 {
-            forecast.scale
-        } else {
-            forecast.observed.abs()
-        };
-        let rounding = Rounding::to(scale * ROUNDING_SHARE);
+        let rounding = rounding(forecast);
         out.extend_from_slice(br#"],"mean":["#);
         separated(forecast.mean, out, |&mean, out| rounded(mean, rounding, out));
         out.extend_from_slice(br#"],"quantiles":{"#);
@@ -67,6 +61,17 @@ impl ForecastEncoder {
         anomaly(forecast.anomaly, out);
         source(place, out);
     }
+}
+
+/// What the numbers of a forecast are rounded to.
+pub(crate) fn rounding(forecast: &Forecast<'_>) -> Option<Rounding> {
+    // A stream's first readings have no scale yet: their own size stands in for it.
+    let scale = if forecast.scale > 0.0 {
+        forecast.scale
+    } else {
+        forecast.observed.abs()
+    };
+    Rounding::to(scale * ROUNDING_SHARE)
 }
 
 fn quantiles(forecast: &Forecast<'_>, rounding: Option<Rounding>, out: &mut Vec<u8>) {

@@ -28,10 +28,10 @@ pub mod config;
 mod dead_letter;
 mod decode;
 mod elements;
-mod encode;
+pub(crate) mod encode;
 mod fields;
 pub mod headers;
-mod number;
+pub(crate) mod number;
 mod reason;
 mod time;
 

@@ -2,7 +2,7 @@
 
 /// A power of ten to which numbers are rounded.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Rounding {
+pub(crate) struct Rounding {
     /// 10^n and the side it is on: both are exact for n ≤ 22.
     power: f64,
     /// Whether the step is 1/`power` (else `power`).
@@ -14,13 +14,13 @@ const POWER_MAX: i32 = 22;
 
 impl Rounding {
     /// To 4 decimals: of shares and scores.
-    pub(super) const DECIMALS_4: Self = Self {
+    pub(crate) const DECIMALS_4: Self = Self {
         power: 1e4,
         fine: true,
     };
 
     /// To the largest power of ten that is at most `step`; `None` where there is nothing to round to.
-    pub(super) fn to(step: f64) -> Option<Self> {
+    pub(crate) fn to(step: f64) -> Option<Self> {
         if !step.is_finite() || step <= 0.0 {
             return None;
         }
@@ -43,12 +43,12 @@ impl Rounding {
     }
 
     /// To 4 significant digits: of a probability, where 1e-9 and 1e-6 are different news.
-    pub(super) fn significant_4(number: f64) -> Option<Self> {
+    pub(crate) fn significant_4(number: f64) -> Option<Self> {
         Self::to(number.abs() * 1e-3)
     }
 
     /// The nearest multiple. Monotone; a number that has no digits beyond the step stays as it is.
-    pub(super) fn round(self, number: f64) -> f64 {
+    pub(crate) fn round(self, number: f64) -> f64 {
         let scaled = if self.fine {
             number * self.power
         } else {
@@ -84,7 +84,7 @@ fn ten_to(exponent: i32) -> f64 {
 
 /// Appends the shortest text that reads back as `number`; -0 as 0. What is not finite (a broken invariant upstream) is
 /// `null`, so that the record stays JSON.
-pub(super) fn write(number: f64, out: &mut Vec<u8>) {
+pub(crate) fn write(number: f64, out: &mut Vec<u8>) {
     if !number.is_finite() {
         out.extend_from_slice(b"null");
         return;

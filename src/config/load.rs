@@ -34,6 +34,8 @@ pub struct Sources {
     pub set: Vec<String>,
     /// Name of the host, the default of `service.instance`.
     pub host_name: String,
+    /// TOML that lies below every file, over the embedded defaults: keys that a command does not need its user to give.
+    pub beneath: &'static str,
 }
 
 /// Lays the layers over each other and validates what results. Reads the files that `sources` and secrets name; nothing
@@ -80,7 +82,9 @@ fn validated(sources: &Sources, mut reader: Reader) -> Result<Resolved, Errors> 
 fn whole(sources: &Sources, reader: &mut Reader) -> Table {
     let defaults =
         tree::parse(DEFAULTS, &|_| Origin::Default).expect("the embedded file is TOML, a test reads it");
-    let mut layers = vec![host_name(&sources.host_name), defaults];
+    let beneath =
+        tree::parse(sources.beneath, &|_| Origin::Default).expect("a constant of ours, a test reads it");
+    let mut layers = vec![host_name(&sources.host_name), defaults, beneath];
     if sources.files.is_empty() {
         reader.files = Files::NoneGiven;
     }

@@ -40,7 +40,7 @@ pub(crate) fn chain(error: &dyn StdError) -> String {
 }
 
 /// FNV-1a over `<group>/<pipeline>`: any process of the group makes the same version 1.
-fn seed(group: &str, pipeline: &str) -> u64 {
+pub(crate) fn seed(group: &str, pipeline: &str) -> u64 {
     let name = format!("{group}/{pipeline}");
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -59,6 +59,19 @@ pub(crate) fn complete(
     if job.masked > 0 {
         return Verdict::Open;
     }
+    issue(context, publish, job, row, results)
+}
+
+/// Publishes the forecast of the observation's own step, unless it is held back.
+fn issue(
+    context: &Context<'_>,
+    publish: &mut Publish<'_>,
+    job: &Job,
+    row: &Row<'_>,
+    results: &RowResults<'_>,
+) -> Verdict {
+    let setup = context.setup;
+    let ready = results.work.step >= context.grid.ready_steps;
     let missing = results.work.value.is_nan();
     if missing && !publish.outputs.watched {
         return Verdict::Missing;

@@ -7,13 +7,13 @@
 //! the records that it reads back.
 
 mod board;
-mod clock;
+pub(in crate::cli) mod clock;
 mod harvest;
 mod log;
 mod plain;
 mod plant;
 mod pump;
-mod reading;
+pub(in crate::cli) mod reading;
 mod record;
 mod score;
 mod screen;
@@ -22,7 +22,7 @@ mod show;
 mod status;
 mod table;
 mod terminal;
-mod text;
+pub(in crate::cli) mod text;
 mod training;
 
 use std::io::IsTerminal as _;
@@ -40,7 +40,6 @@ use pump::{Pace, Progress, Pump};
 use reading::Readings;
 use setup::{Plan, Stage};
 use show::Show;
-pub(crate) use table::BadTable;
 use table::Table;
 
 const DAY_MS: i64 = 86_400_000;
@@ -130,7 +129,7 @@ struct Feed {
 /// Runs the demo until it ends or is ended.
 ///
 /// # Errors
-/// A [`BadTable`] (exit code 65), a refused `--set`, a cluster that is away, or why the daemon ended.
+/// A [`BadTable`](crate::cli::table::BadTable) (exit code 65), a refused `--set`, a cluster that is away, or why the daemon ended.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let live = !args.plain && std::io::stdout().is_terminal();
     let notes = log::start(live);

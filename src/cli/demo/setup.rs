@@ -124,6 +124,7 @@ impl Stage {
             environment: BTreeMap::new(), // the demo is the same whatever the shell's environment holds
             set: plan.set.clone(),
             host_name: "demo".to_owned(),
+            beneath: "",
         };
         let config = config::load_with(&sources, crate::kafka::refused)?.config;
         let kafka = config.kafka.clone();

@@ -70,6 +70,7 @@ impl Given {
             environment: self.environment.clone(),
             set: self.set.clone(),
             host_name: "Plant_7.example".to_owned(),
+            beneath: "",
         }
     }
 }

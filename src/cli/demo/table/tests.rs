@@ -1,11 +1,15 @@
 //! Tables good and bad.
 
+use std::fs::File;
 use std::io::Write as _;
 
 use super::*;
 
 fn read(text: &str) -> Result<Table, BadTable> {
-    Table::read(Path::new("plant/file-1.csv"), text.as_bytes())
+    Table::read(
+        Path::new("plant/file-1.csv"),
+        std::io::Cursor::new(text.to_owned()),
+    )
 }
 
 fn all(mut table: Table) -> Vec<(String, i64, Option<f64>)> {

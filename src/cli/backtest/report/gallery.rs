@@ -1,0 +1,116 @@
+//! What the page shows of single streams: kept while the run goes on, since nobody knows yet which are worth showing.
+
+use crate::cli::demo::reading::Reading;
+use crate::engine::Forecast;
+
+/// Rows at a stream's end that are kept at least and at most.
+const ROWS_MIN: u64 = 72;
+const ROWS_MAX: u64 = 420;
+/// Fans of a stream.
+const FANS: u64 = 3;
+/// Flagged readings that are kept.
+const FLAGS_MAX: usize = 5000;
+
+/// A forecast of all horizons.
+#[derive(Clone, Debug)]
+pub(super) struct Fan {
+    pub(super) row: u64,
+    pub(super) horizons: Vec<u32>,
+    /// (Q,H).
+    pub(super) quantiles: Vec<f64>,
+}
+
+/// The end of a stream.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ending {
+    /// First row that is kept.
+    pub(super) from: u64,
+    /// Rows that a fan is kept of.
+    origins: Vec<u64>,
+    /// NaN = missing.
+    pub(super) values: Vec<f64>,
+    pub(super) times_ms: Vec<i64>,
+    pub(super) fans: Vec<Fan>,
+}
+
+/// A reading that was flagged.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Flag {
+    pub(super) stream: usize,
+    pub(super) row: u64,
+    pub(super) time_ms: i64,
+    pub(super) value: f64,
+    pub(super) score: f64,
+    pub(super) p: f64,
+}
+
+/// Ends of all streams, and what was flagged.
+#[derive(Clone, Debug, Default)]
+pub(in crate::cli::backtest) struct Gallery {
+    pub(super) endings: Vec<Ending>,
+    pub(super) flags: Vec<Flag>,
+    /// All that were flagged.
+    pub(super) flagged: u64,
+}
+
+impl Gallery {
+    /// For streams of so many rows each.
+    pub(in crate::cli::backtest) fn new(rows: &[u64], horizons: &[u32]) -> Self {
+        let reach = u64::from(horizons.last().copied().unwrap_or(1));
+        let shown = (reach * 4).clamp(ROWS_MIN, ROWS_MAX);
+        let ending = |&rows: &u64| {
+            // The last fan just has all its truths.
+            let last = rows.saturating_sub(1 + reach);
+            let apart = (shown.saturating_sub(reach) / FANS).max(1);
+            Ending {
+                from: rows.saturating_sub(shown),
+                origins: (0..FANS).map(|fan| last.saturating_sub(fan * apart)).collect(),
+                ..Ending::default()
+            }
+        };
+        Self {
+            endings: rows.iter().map(ending).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// A reading.
+    pub(in crate::cli::backtest) fn reading(
+        &mut self,
+        reading: &Reading,
+        row: u64,
+        forecast: Option<&Forecast<'_>>,
+    ) {
+        let ending = &mut self.endings[reading.stream];
+        if row >= ending.from {
+            ending.values.push(reading.value.unwrap_or(f64::NAN));
+            ending.times_ms.push(reading.time_ms);
+        }
+        let anomaly = forecast.and_then(|forecast| forecast.anomaly);
+        if let Some(anomaly) = anomaly.filter(|anomaly| anomaly.flag) {
+            self.flagged += 1;
+            if self.flags.len() < FLAGS_MAX {
+                self.flags.push(Flag {
+                    stream: reading.stream,
+                    row,
+                    time_ms: reading.time_ms,
+                    value: reading.value.unwrap_or(f64::NAN),
+                    score: anomaly.score,
+                    p: anomaly.p,
+                });
+            }
+        }
+    }
+
+    /// A forecast that is judged.
+    pub(in crate::cli::backtest) fn forecast(&mut self, stream: usize, row: u64, forecast: &Forecast<'_>) {
+        let ending = &mut self.endings[stream];
+        if ending.origins.contains(&row) {
+            ending.fans.push(Fan {
+                row,
+                horizons: forecast.horizons.to_vec(),
+                quantiles: forecast.quantiles.to_vec(),
+            });
+        }
+    }
+}
