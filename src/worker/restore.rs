@@ -1,6 +1,7 @@
 //! Where a partition's state comes from: the newest snapshot that fits, else the base; and from there on consuming with the
 //! mouth shut, up to what is committed.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,8 +178,13 @@ pub(crate) fn other_log<S: Source>(
     let Some(found) = source.record_before(id, header.next)? else {
         return Ok(None);
     };
-    // An earlier one: the record of the snapshot was compacted away.
-    let other = found.offset > anchor.offset || (found.offset == anchor.offset && found != anchor);
+    // An earlier one: the snapshot's record was compacted away, unless what is left is younger than it was. In a log that
+    // was created anew a transaction's marker may lie at its offset.
+    let other = match found.offset.cmp(&anchor.offset) {
+        Ordering::Greater => true,
+        Ordering::Equal => found != anchor,
+        Ordering::Less => found.timestamp_ms > anchor.timestamp_ms,
+    };
     Ok(other.then(|| {
         format!(
             "the log's record {} is of {} ms, the snapshot's last one was {} of {} ms: the topic was created anew",
@@ -230,6 +236,16 @@ fn plan_without_offset<S: Source>(
     }
     let all = source.partitions(slot.id.topic)?;
     let committed = source.committed(&all)?;
+    if committed
+        .iter()
+        .any(|entry| entry.partition == slot.id && entry.next.is_some())
+    {
+        // A coordinator that knows it now and did not just before is in transition: its answers are no sign of a new one.
+        slot.seems_new = false;
+        return Ok(Verdict::Wait(format!(
+            "topic `{topic}` partition {partition}: the group's answers on its committed offset differ; asking once more"
+        )));
+    }
     if committed.iter().all(|entry| entry.next.is_none()) {
         return Ok(Verdict::Wait(format!(
             "topic `{topic}`: the group has no committed offset for it yet; they are set before its first member joins"

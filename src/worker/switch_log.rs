@@ -68,8 +68,14 @@ impl SwitchLog {
     #[must_use]
     pub(crate) fn serving(base: NextOffset, entries: Vec<(NextOffset, ModelVersion)>) -> Self {
         let ascend = entries.is_sorted_by(|one, other| one.0 < other.0);
-        assert!(ascend && entries.len() <= SWITCHES_MAX, "switches of a log ascend");
-        assert!(entries.first().is_none_or(|first| first.0 >= base), "no switch lies before the base");
+        assert!(
+            ascend && entries.len() <= SWITCHES_MAX,
+            "switches of a log ascend"
+        );
+        assert!(
+            entries.first().is_none_or(|first| first.0 >= base),
+            "no switch lies before the base"
+        );
         Self { base, entries }
     }
 
@@ -118,11 +124,11 @@ impl SwitchLog {
     pub fn switch(&mut self, from: NextOffset, version: ModelVersion) {
         let newest = self.entries.last().map_or(self.base, |entry| entry.0);
         assert!(from >= newest, "a switch at {from} after one at {newest}");
+        let from = if self.entries.is_empty() { self.base } else { from };
         if self.entries.last().is_some_and(|entry| entry.0 == from) {
             self.entries.pop();
         }
         assert!(!self.is_full(), "a switch log holds {SWITCHES_MAX} entries");
-        let from = if self.entries.is_empty() { self.base } else { from };
         self.entries.push((from, version));
     }
 
@@ -267,7 +273,10 @@ mod tests {
         log.switch(NextOffset(200), ModelVersion(2));
         log.switch(NextOffset(200), ModelVersion(3));
         assert_eq!(log.to_string(), "1;100;100:1,200:3");
-        assert_eq!(log.to_string().parse(), Ok(log));
+        assert_eq!(log.to_string().parse(), Ok(log.clone()));
+        log.forget_before(NextOffset(200));
+        log.switch(NextOffset(200), ModelVersion(4)); // what served before 200 stays forgotten
+        assert_eq!(log.to_string(), "1;100;200:4");
     }
 
     #[test]
