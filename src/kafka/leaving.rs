@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::kafka::apart::Apart;
+use crate::kafka::apart::{Apart, Missing};
 use crate::kafka::errors::transient;
 use crate::kafka::lookup::now;
 use crate::worker::ports::Error;
@@ -62,7 +62,7 @@ impl Leaving {
     /// Transient, once it is time to leave.
     pub(super) fn stay(&self, doing: &'static str) -> Result<(), Error> {
         if self.is_asked() {
-            return Err(transient(doing, "not asked: this process is stopping"));
+            return Err(transient(doing, "not asked any more: this process is stopping"));
         }
         Ok(())
     }
@@ -87,9 +87,16 @@ impl Leaving {
         };
         let answer = apart
             .call(left, move |()| question())
-            .map_err(|missing| transient(doing, missing))?;
+            .map_err(|missing| self.missing(doing, missing))?;
         apart.end(left);
         answer
+    }
+
+    /// Why there is no answer to a question.
+    pub(super) fn missing(&self, doing: &'static str, missing: Missing) -> Error {
+        self.stay(doing)
+            .err()
+            .unwrap_or_else(|| transient(doing, missing))
     }
 
     /// For a call that may take `whole`, made in slices of at most `slice` so that the request is seen in between.

@@ -3,7 +3,8 @@
 //!
 //! What exactly-once rests on: offsets travel in the transaction, with the group's metadata read anew for each commit
 //! (`membership`); partitions are given back only after their state is gone (`rebalance`); a producer whose commit did
-//! not return `Ok` is dropped, never aborted (`transaction`).
+//! not return `Ok` is dropped, never aborted (`transaction`). A client's blocking calls are made on a thread of its own, and
+//! one that hangs is left with its client (`apart`): no call of the library holds up a worker or a stop for ever.
 
 pub mod admin;
 mod apart;

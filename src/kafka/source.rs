@@ -163,7 +163,7 @@ impl KafkaSource {
         };
         let answer = asking
             .call(left, question)
-            .map_err(|missing| transient(doing, missing))?;
+            .map_err(|missing| self.leaving.missing(doing, missing))?;
         self.asking = Some(asking);
         answer
     }
