@@ -285,7 +285,7 @@ pub(crate) fn open<M: Models>(
     if plan.log.entries().is_empty() {
         plan.log.switch(plan.from, newest.version);
     }
-    let served = serve(models, &config.engine, &plan.log, &newest)?;
+    let served = serve(models, &config.engine, (&plan.log, plan.from), &newest)?;
     let behind = served.log.entries().partition_point(|entry| entry.0 <= plan.from);
     let adopted = behind.max(1);
     let model = Arc::clone(&served.versions[adopted - 1]);
@@ -331,32 +331,41 @@ struct Served {
     missing: u64,
 }
 
+/// What served only before `from` is in the state already: its name is kept, its file is not needed.
+///
 /// With its file gone, or of another shape, a version cannot serve again: the one before it goes on, and where there is
 /// none the newest stands in. The log then says so, and is committed with the next offset: later restores replay what was
 /// served from here on, whatever is the newest by then.
 fn serve<M: Models>(
     models: &mut M,
     engine: &engine::Config,
-    named: &SwitchLog,
+    (named, from): (&SwitchLog, NextOffset),
     newest: &Arc<Model>,
 ) -> Result<Served, Error> {
     let mut known = BTreeMap::from([(newest.version, Some(Arc::clone(newest)))]);
-    let mut entries = Vec::with_capacity(named.entries().len());
-    let mut versions = Vec::with_capacity(named.entries().len());
+    let entries = named.entries();
+    let serving = entries.partition_point(|entry| entry.0 <= from).max(1) - 1;
+    let mut switches = entries[..serving].to_vec();
+    let mut versions = vec![Arc::clone(newest); serving]; // in their places only: nothing adopts them again
     let mut missing = 0;
-    for &(from, version) in named.entries() {
+    for (place, &(at, version)) in entries.iter().enumerate().skip(serving) {
         let found = load(models, engine, &mut known, version)?;
         missing += u64::from(found.is_none());
-        let model = match found {
-            Some(model) => model,
-            None if versions.is_empty() => Arc::clone(newest),
-            None => continue,
+        let (at, model) = match found {
+            Some(model) => (at, model),
+            None if place > serving => continue,
+            None if at < from && entries.len() < SWITCHES_MAX => {
+                switches.push((at, version));
+                versions.push(Arc::clone(newest));
+                (from, Arc::clone(newest))
+            }
+            None => (at, Arc::clone(newest)),
         };
-        entries.push((from, model.version));
+        switches.push((at, model.version));
         versions.push(model);
     }
     Ok(Served {
-        log: SwitchLog::serving(named.base(), entries),
+        log: SwitchLog::serving(named.base(), switches),
         versions,
         missing,
     })
