@@ -85,6 +85,7 @@ impl World {
 
     /// A version that is not the newest loses its file; or all are found again.
     fn lose_version(&mut self, back: u64) {
+        self.excused = true;
         if back == 0 {
             self.trouble.missing_versions.clear();
         } else if self.newest > back {
@@ -97,8 +98,11 @@ impl World {
         let ids = self.ids();
         let id = rng.pick(&ids);
         let end = self.ends(id).1;
+        self.excused = true;
+        // Of a topic created anew whose first records are gone nobody could know that it is another one.
         if let Some(log) = self.logs.get_mut(&id)
             && end > log.start
+            && log.incarnation == 0
         {
             let span = usize::try_from(end - log.start).unwrap_or(0);
             log.start += i64::try_from(rng.below(span)).unwrap_or(0);
@@ -138,6 +142,7 @@ impl World {
 
     /// What an operator does while nobody runs.
     pub(super) fn operate(&mut self, step: Step) {
+        self.excused = true;
         match step {
             Step::Reset { seed } => {
                 let mut rng = Rng::new(u64::from(seed));
@@ -171,6 +176,7 @@ impl World {
         if let Some(audit) = self.audits.get_mut(&id) {
             audit.cursor = to;
             audit.reset = true;
+            audit.was_reset = true;
         }
         self.cover(Cover::OffsetsReset);
     }

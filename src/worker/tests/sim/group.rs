@@ -40,6 +40,7 @@ impl World {
             if before != pid {
                 self.processes[before].client.fenced = true;
             }
+            self.processes[pid].client.inbox.clear();
             if !assigned.is_empty() {
                 self.processes[pid]
                     .client

@@ -20,6 +20,8 @@ pub(super) struct Audit {
     pub(super) serving: u64,
     /// An operator has set the offset, so that another base may be right.
     pub(super) reset: bool,
+    /// An operator has set the offset at some time: switches that lie after it are made again where they were made.
+    pub(super) was_reset: bool,
 }
 
 impl Audit {
@@ -86,9 +88,10 @@ impl World {
             return self.violate(Check::Metadata, format!("`{}` at {id:?}", pending.metadata));
         };
         let ascends = entries.is_sorted_by(|one, other| one.0 < other.0);
+        let again = self.audits.get(&id).is_some_and(|audit| audit.was_reset);
         let within = entries
             .iter()
-            .all(|entry| (base..=pending.next.0).contains(&entry.0));
+            .all(|entry| entry.0 >= base && (again || entry.0 <= pending.next.0));
         if pending.metadata.len() > bytes_max || entries.len() > entries_max || !ascends || !within {
             self.violate(
                 Check::Metadata,
@@ -104,6 +107,9 @@ impl World {
         }
         let from = self.skip_lost(pid, id, &opened);
         let past = self.past_of(id, (base, entries), &opened, from);
+        if let Some(opened) = self.processes[pid].opened.get_mut(&id) {
+            opened.past = Some(past.clone());
+        }
         let expected = self.expect(id, past, from, pending.next.0);
         self.compare(id, from, &expected, &records);
         let audit = self.audits.entry(id).or_default();
@@ -116,6 +122,9 @@ impl World {
         let cursor = self.audits.entry(id).or_default().cursor;
         if cursor >= opened.log_start {
             return cursor;
+        }
+        if !self.committed.contains_key(&id) {
+            return opened.log_start; // it is new, and starts where its log does
         }
         self.cover(Cover::RecordsLost);
         match self.processes[pid].lost_told.get(&id) {
@@ -131,25 +140,21 @@ impl World {
         opened.log_start
     }
 
-    /// What the state that was committed hangs on, by the metadata and by what is known of the time that it forgot.
-    fn past_of(&self, id: PartitionId, said: (i64, Vec<(i64, u64)>), opened: &Opened, from: i64) -> Past {
-        let (base, entries) = said;
-        let mut past = Past {
+    /// What a process' state hangs on, by base and switch log as it says them and by what is known of the time that it
+    /// forgot.
+    fn past_of(&self, id: PartitionId, said: (i64, Vec<(i64, u64)>), opened: &Opened, until: i64) -> Past {
+        let (base, mut versions) = said;
+        let first = versions.first().map_or(base, |entry| entry.0);
+        let told = opened.past.iter().filter(|told| told.base == base);
+        let forgotten = told.flat_map(|told| &told.versions);
+        let forgotten: Vec<_> = forgotten.filter(|entry| entry.0 < first).copied().collect();
+        versions.splice(..0, forgotten);
+        Past {
             incarnation: self.logs[&id].incarnation,
             base,
-            versions: entries,
-            gaps: opened.gaps.clone(),
-        };
-        let first = past.versions.first().map_or(base, |entry| entry.0);
-        if first > base
-            && let Some(reference) = &self.audits[&id].reference
-            && reference.past.base == base
-        {
-            let forgotten = reference.past.versions.iter().filter(|entry| entry.0 < first);
-            past.versions = forgotten.copied().chain(past.versions).collect();
+            versions,
+            gaps: opened.gaps.iter().copied().filter(|gap| gap.0 < until).collect(),
         }
-        past.gaps.retain(|gap| gap.0 < from);
-        past
     }
 
     /// Lends what a reference needs to step a partition's log.
@@ -197,18 +202,14 @@ impl World {
         expected
     }
 
-    /// Whether there was a reason to make state anew from another base.
+    /// Whether there was a reason to make state anew, from another base or under other versions.
     fn judge_rebuilt(&mut self, id: PartitionId, kept: &Option<Reference>, past: &Past, reset: bool) {
         let Some(before) = kept.as_ref().map(|kept| &kept.past) else {
             return;
         };
-        let deleted = self.logs[&id].start > before.base;
         let long = before.versions.len() > 32;
-        if past.base != before.base && !deleted && !reset && !long && past.incarnation == before.incarnation {
-            let text = format!(
-                "the base of {id:?} went from {} to {}, and its records are all there",
-                before.base, past.base
-            );
+        if !self.excused && !reset && !long {
+            let text = format!("the state of {id:?} went from {before:?} to {past:?}, and nothing was lost");
             self.violate(Check::Metadata, text);
         }
     }
@@ -294,66 +295,70 @@ impl World {
         })
     }
 
-    /// A snapshot is under its name: it has to be the state at its offset.
+    /// A snapshot is under its name: it has to be the state at its offset. What that hangs on.
     pub(super) fn check_snapshot(
         &mut self,
         id: PartitionId,
         header: &Header,
         bytes: &[u8],
-        gaps: &[(i64, i64)],
-    ) {
+        opened: &Opened,
+    ) -> Past {
         self.tell(|| {
             format!(
                 "a snapshot of {id:?} at {} is written, `{}`",
                 header.next, header.switch_log
             )
         });
-        let engine = self.engine.take().expect("lent once at a time");
-        let found = snapshot::read(&mut &bytes[..], &snapshot::form(&engine)).map(|(read, content)| {
-            let restored = engine.restore(self.scenario.topic(id), id.partition, model(1), content);
-            let ids: Vec<String> = restored.ids().map(str::to_owned).collect();
-            (read, restored.fingerprint(), ids)
-        });
-        self.engine = Some(engine);
-        let (read, print, ids) = match found {
-            Ok(found) => found,
-            Err(refusal) => {
-                return self.violate(Check::Snapshot, format!("{id:?} {}: {refusal}", header.next));
-            }
-        };
-        let Some((base, entries)) = parse(&header.switch_log).filter(|_| read == *header) else {
-            return self.violate(Check::Snapshot, format!("the header of {id:?}: {header:?}"));
+        let Some(said) = parse(&header.switch_log) else {
+            self.violate(Check::Snapshot, format!("the header of {id:?}: {header:?}"));
+            return Past::default();
         };
         let next = header.next.0;
-        let first = entries.first().map_or(base, |entry| entry.0);
-        let past = Past {
-            incarnation: self.logs[&id].incarnation,
-            base,
-            versions: entries,
-            gaps: gaps.iter().copied().filter(|gap| gap.0 < next).collect(),
-        };
-        let audit = self.audits.entry(id).or_default();
-        let known = audit
-            .prints
-            .iter()
-            .rfind(|(at, known, _)| *at == next && known.agrees(&past, first, next))
-            .map(|entry| entry.2);
-        let wanted = known.unwrap_or_else(|| {
-            self.with_tools(id, |tools| {
-                let mut reference = Reference::new(tools, id, past.clone());
-                reference.advance(tools, next, i64::MAX);
-                reference.state.fingerprint()
-            })
-        });
-        if print != wanted {
-            let kind = if known.is_some() { "committed" } else { "made anew" };
-            let text = format!("{id:?} at {next} of {past:?}: its state is not that of its records ({kind})");
-            let reference = self.audits[&id].reference.as_ref();
-            let ids_wanted =
-                reference.map(|it| (it.position, it.state.ids().map(str::to_owned).collect::<Vec<_>>()));
-            let text = format!("{text}; {ids:?} {:?}, wanted {ids_wanted:?}", header.clock);
-            self.violate(Check::Snapshot, text);
+        let past = self.past_of(id, said, opened, next);
+        match self.state_of(id, header, bytes) {
+            Ok(found) => {
+                let wanted = self.state_at(id, next, &past);
+                if found != wanted {
+                    let text = format!("{id:?} at {next} of {past:?}: its state is not that of its records");
+                    self.violate(Check::Snapshot, text);
+                }
+            }
+            Err(text) => self.violate(Check::Snapshot, text),
         }
+        past
+    }
+
+    /// Fingerprint of the state in a snapshot's bytes.
+    fn state_of(&mut self, id: PartitionId, header: &Header, bytes: &[u8]) -> Result<u64, String> {
+        let engine = self.engine.as_ref().expect("lent to nobody now");
+        let (read, content) = snapshot::read(&mut &bytes[..], &snapshot::form(engine))
+            .map_err(|refusal| format!("{id:?} {}: {refusal}", header.next))?;
+        if read != *header {
+            return Err(format!(
+                "the header of {id:?} is {read:?}, written was {header:?}"
+            ));
+        }
+        let restored = engine.restore(self.scenario.topic(id), id.partition, model(1), content);
+        Ok(restored.fingerprint())
+    }
+
+    /// Fingerprint of the state at a committed offset.
+    fn state_at(&mut self, id: PartitionId, next: i64, past: &Past) -> u64 {
+        let prints = &self.audits.entry(id).or_default().prints;
+        let known = prints
+            .iter()
+            .rfind(|(at, known, _)| *at == next && known.agrees(past, past.base, next));
+        if let Some((_, _, print)) = known {
+            return *print;
+        }
+        let print = self.with_tools(id, |tools| {
+            let mut reference = Reference::new(tools, id, past.clone());
+            reference.advance(tools, next, i64::MAX);
+            reference.state.fingerprint()
+        });
+        let audit = self.audits.entry(id).or_default();
+        audit.prints.push((next, past.clone(), print));
+        print
     }
 }
 

@@ -66,6 +66,8 @@ fn world(scenario: Scenario) -> World {
         audits,
         coverage: Coverage::default(),
         violation: None,
+        opened: 0,
+        excused: false,
         story: None,
         commits: 0,
     }

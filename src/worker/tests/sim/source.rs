@@ -279,12 +279,15 @@ impl Source for SimSource {
         world.tell(|| format!("process {} reads {id:?} from {from} on", self.pid));
         let handed = world.processes[self.pid].snapshots.handed.remove(&id);
         let log_start = world.processes[self.pid].seen_start.get(&id).copied();
+        world.opened += 1;
         let mut opened = Opened {
+            serial: world.opened,
             log_start: log_start.unwrap_or(0),
-            gaps: Vec::new(),
+            ..Opened::default()
         };
-        if let Some((next, gaps)) = handed.filter(|handed| from.0 >= handed.0) {
-            opened.gaps = gaps;
+        if let Some((next, past)) = handed.filter(|handed| from.0 >= handed.0) {
+            opened.gaps.clone_from(&past.gaps);
+            opened.past = Some(past);
             if from.0 > next {
                 opened.gaps.push((next, from.0));
             }
@@ -293,6 +296,7 @@ impl Source for SimSource {
         let process = &mut world.processes[self.pid];
         process.opened.insert(id, opened);
         process.lost_told.remove(&id);
+        process.lost_due.remove(&id);
         process.client.held.insert(
             id,
             Reading {

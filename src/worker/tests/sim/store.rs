@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::coverage::Cover;
 use super::process::Sim;
+use super::reference::Past;
 use super::rng::Rng;
-use super::world::{Pid, World};
+use super::world::{Opened, Pid, World};
 use crate::engine::snapshot::{Block, Content, Encoder, Header, read, read_header};
 use crate::faults::{self, Point};
 use crate::series::observation::NextOffset;
@@ -22,8 +23,8 @@ const KEEP: usize = 2;
 #[derive(Clone, Debug)]
 pub(super) struct File {
     pub(super) bytes: Vec<u8>,
-    /// Which ranges of the log are not in it, by what its writer was told.
-    pub(super) gaps: Vec<(i64, i64)>,
+    /// What its state hangs on.
+    pub(super) past: Past,
     pub(super) serial: u64,
 }
 
@@ -41,7 +42,7 @@ pub(super) struct Writing {
     pub(super) header: Header,
     encoder: Encoder,
     bytes: Vec<u8>,
-    gaps: Vec<(i64, i64)>,
+    opened: Opened,
     /// When it is durable, once it is complete.
     due: Duration,
 }
@@ -57,8 +58,8 @@ pub(super) struct Handle {
     searches: VecDeque<(Duration, usize, Wanted)>,
     ended: VecDeque<Ended>,
     refused: BTreeSet<u64>,
-    /// What the last search of a partition gave: its gaps and offset.
-    pub(super) handed: BTreeMap<PartitionId, (i64, Vec<(i64, i64)>)>,
+    /// What the last search of a partition gave: its offset and past.
+    pub(super) handed: BTreeMap<PartitionId, (i64, Past)>,
     /// Counts assignments, per partition.
     pub(super) held: BTreeMap<PartitionId, usize>,
 }
@@ -105,14 +106,20 @@ impl World {
             id,
             header,
             bytes,
-            gaps,
+            opened,
             ..
         } = writing;
-        self.check_snapshot(id, &header, &bytes, &gaps);
+        let past = self.check_snapshot(id, &header, &bytes, &opened);
+        // The log forgets by it, also where nothing was committed since the restore.
+        if let Some(current) = self.processes[pid].opened.get_mut(&id)
+            && current.serial == opened.serial
+        {
+            current.past.get_or_insert_with(|| past.clone());
+        }
         self.store.serial += 1;
         let file = File {
             bytes,
-            gaps,
+            past,
             serial: self.store.serial,
         };
         let size = file.bytes.len() as u64;
@@ -173,7 +180,7 @@ impl World {
                 });
             match fits {
                 Ok(found) => {
-                    handle.handed.insert(wanted.id, (*next, file.gaps.clone()));
+                    handle.handed.insert(wanted.id, (*next, file.past.clone()));
                     return Some(Box::new(found));
                 }
                 Err(reason) => {
@@ -239,6 +246,7 @@ impl World {
                 files.remove(&newest);
             }
         }
+        self.excused = true;
         self.cover(Cover::SnapshotDamaged);
     }
 }
@@ -262,7 +270,7 @@ impl Snapshots for SimSnapshots {
         }
         let mut world = self.sim.world.borrow_mut();
         let process = &mut world.processes[self.pid];
-        let gaps = process.opened.get(&id).map(|opened| opened.gaps.clone());
+        let opened = process.opened.get(&id).cloned();
         assert!(process.snapshots.writing.is_none(), "one at a time");
         let mut bytes = Vec::new();
         process.snapshots.writing = Some(Writing {
@@ -270,7 +278,7 @@ impl Snapshots for SimSnapshots {
             encoder: Encoder::new(&header, &mut bytes),
             header,
             bytes,
-            gaps: gaps.unwrap_or_default(),
+            opened: opened.unwrap_or_default(),
             due: Duration::ZERO,
         });
         Ok(())

@@ -7,6 +7,7 @@ use super::coverage::{Cover, Coverage};
 use super::group::Group;
 use super::input::{Fate as InputFate, Log};
 use super::oracle::Audit;
+use super::reference::Past;
 use super::rng::Rng;
 use super::scenario::Scenario;
 use super::step::Fate;
@@ -70,11 +71,15 @@ pub(super) enum Check {
 /// How a partition came to be read by a process.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Opened {
+    /// Tells this time from others.
+    pub(super) serial: u64,
     /// Oldest offset left, as the process was told.
     pub(super) log_start: i64,
     /// Ranges that are in no state though they lie between the base and the position: they were deleted before they
     /// were read, and a snapshot had what lay before.
     pub(super) gaps: Vec<(i64, i64)>,
+    /// What its state hangs on, as far as it is known: from the snapshot, or the last commit.
+    pub(super) past: Option<Past>,
 }
 
 /// Where a process reads a partition that it holds.
@@ -175,6 +180,10 @@ pub(super) struct World {
     pub(super) engine: Option<Box<Engine>>,
     pub(super) coverage: Coverage,
     pub(super) violation: Option<Violation>,
+    /// Partitions opened so far.
+    pub(super) opened: u64,
+    /// Something happened after which a state may have to be made anew.
+    pub(super) excused: bool,
     /// What happened, in words, where somebody wants to read it.
     pub(super) story: Option<Vec<String>>,
     /// Commits so far: for progress.
