@@ -187,14 +187,14 @@ fn to_json((a, b): (&Run, &Run), extent: &Extent) -> Value {
         .collect();
     let (loss, error) = overall(a, b);
     json!({
-        "a": single::run(a, extent, &by_horizon(&a.judge)),
-        "b": single::run(b, extent, &by_horizon(&b.judge)),
+        "a": single::run(a, extent, &by_horizon(a)),
+        "b": single::run(b, extent, &by_horizon(b)),
         "b_minus_a": {"horizons": horizons, "overall": {"sql": one(&loss), "mase": one(&error)}},
     })
 }
 
 fn text(a: &Run, b: &Run) -> String {
-    let (of_a, of_b) = (by_horizon(&a.judge), by_horizon(&b.judge));
+    let (of_a, of_b) = (by_horizon(a), by_horizon(b));
     let mut out = format!(
         "{:>7} {:>7} {:>7} {:>16} {:>7} {:>7} {:>7} {:>16} {:>7}\n",
         "horizon", "SQL A", "SQL B", "B − A", "better", "MASE A", "MASE B", "B − A", "better"

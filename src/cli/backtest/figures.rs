@@ -1,5 +1,6 @@
 //! From sums to figures: each stream counts the same, in units of its own scale.
 
+use super::course::Run;
 use super::judge::{BLOCKS, Cell, Judge, Stream};
 
 /// One horizon.
@@ -57,8 +58,19 @@ pub(super) fn unjudged(judge: &Judge) -> usize {
     judge.streams.len() - by_stream(judge).len()
 }
 
-/// By published horizon.
-pub(super) fn by_horizon(judge: &Judge) -> Vec<Figures> {
+/// By published horizon. An untrained network says what the mix says, and is no expert of its own.
+pub(super) fn by_horizon(run: &Run) -> Vec<Figures> {
+    let mut all = of_judge(&run.judge);
+    if run.versions.is_empty() {
+        for figures in &mut all {
+            figures.experts.retain(|(name, _)| *name != "network");
+        }
+    }
+    all
+}
+
+/// By published horizon, every expert.
+pub(super) fn of_judge(judge: &Judge) -> Vec<Figures> {
     let horizons = 0..judge.rules.horizons.len();
     horizons.map(|horizon| at(judge, horizon)).collect()
 }

@@ -138,26 +138,33 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         start,
     };
     let first = plan(pipeline.clone(), &resolved);
-    let Some(other) = other else {
-        let (run, gallery) = first.run(args, &extent, Outputs::of(args, &extent, &pipeline)?, "")?;
-        show(args, &run, &extent)?;
-        if let Some(path) = &args.report {
-            let page = report::Page {
-                run: &run,
-                extent: &extent,
-                gallery: &gallery,
-                input: &args.input,
-                config: &resolved.to_string(),
-            };
-            report::write(path, &page)?;
+    let label = if other.is_some() { "A " } else { "" };
+    let outputs = Outputs::of(args, &extent, &pipeline)?;
+    let second = other.as_ref().map(|other| -> anyhow::Result<OwnedPlan> {
+        let second = plan(chosen(other, args.pipeline.as_deref())?, other);
+        compare::check(&first.pipeline, &second.pipeline)?;
+        Ok(second)
+    });
+    let second = second.transpose()?;
+    let (run, gallery) = first.run(args, &extent, outputs, label)?;
+    if let Some(path) = &args.report {
+        let page = report::Page {
+            pipeline: &pipeline.worker.pipeline,
+            run: &run,
+            extent: &extent,
+            gallery: &gallery,
+            input: &args.input,
+            config: &resolved.to_string(),
+        };
+        report::write(path, &page)?;
+    }
+    match second {
+        None => show(args, &run, &extent),
+        Some(second) => {
+            let (other, _) = second.run(args, &extent, Outputs::default(), "B ")?;
+            compare::show(args.json, (&run, &other), &extent)
         }
-        return Ok(());
-    };
-    let second = plan(chosen(&other, args.pipeline.as_deref())?, &other);
-    compare::check(&first.pipeline, &second.pipeline)?;
-    let (a, _) = first.run(args, &extent, Outputs::of(args, &extent, &pipeline)?, "A ")?;
-    let (b, _) = second.run(args, &extent, Outputs::default(), "B ")?;
-    compare::show(args.json, (&a, &b), &extent)
+    }
 }
 
 fn load(args: &ConfigArgs) -> Result<Resolved, config::Errors> {
@@ -271,7 +278,7 @@ impl Watch for Outputs {
 }
 
 fn show(args: &Args, run: &Run, extent: &Extent) -> anyhow::Result<()> {
-    let figures = figures::by_horizon(&run.judge);
+    let figures = figures::by_horizon(run);
     if args.json {
         return Ok(line(&json::run(run, extent, &figures))?);
     }

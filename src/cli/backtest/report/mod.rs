@@ -1,17 +1,31 @@
-//! `--report`: one page that a browser opens offline.
+//! `--report`: one page that a browser opens offline. The page is a template with a script that draws; what it draws is one
+//! JSON object within it.
 
 mod gallery;
 
 use std::path::Path;
 
 use anyhow::Context as _;
+use serde_json::{Value, json};
 
 use super::course::Run;
 use super::extent::Extent;
+use super::figures::{self, Figures, OfStream};
+use super::judge::BLOCKS;
+use super::table;
 pub(super) use gallery::Gallery;
+
+const TEMPLATE: &str = include_str!("page.html");
+/// Where the data goes.
+const PLACE: &str = "__DATA__";
+/// Rows of the lists of streams and of anomalies.
+const LISTED: usize = 12;
+/// Streams of each kind that fans are shown of, where there are enough of them.
+const SHOWN: usize = 2;
 
 /// What the page is made from.
 pub(super) struct Page<'a> {
+    pub(super) pipeline: &'a str,
     pub(super) run: &'a Run,
     pub(super) extent: &'a Extent,
     pub(super) gallery: &'a Gallery,
@@ -25,5 +39,146 @@ pub(super) struct Page<'a> {
 /// # Errors
 /// It cannot be written.
 pub(super) fn write(path: &Path, page: &Page<'_>) -> anyhow::Result<()> {
-    std::fs::write(path, "").with_context(|| format!("`{}` cannot be written", path.display()))
+    std::fs::write(path, html(page)).with_context(|| format!("`{}` cannot be written", path.display()))
+}
+
+/// The page. A `<` in the data could end the element that holds it, so none is left there.
+pub(super) fn html(page: &Page<'_>) -> String {
+    let data = data(page).to_string().replace('<', "\\u003c");
+    TEMPLATE.replacen(PLACE, &data, 1)
+}
+
+fn data(page: &Page<'_>) -> Value {
+    let Page {
+        run, extent, gallery, ..
+    } = *page;
+    let rules = &run.judge.rules;
+    let streams = figures::by_stream(&run.judge);
+    let longest = extent.rows.iter().copied().max().unwrap_or(1).max(1);
+    let horizons = figures::by_horizon(run);
+    let unmatched = run.judge.streams.iter().map(|stream| stream.unmatched).sum();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "pipeline": page.pipeline,
+        "input": page.input.file_name().map(|name| name.to_string_lossy()),
+        "streams": extent.names.len(),
+        "readings": extent.readings,
+        "first_ms": extent.first_ms,
+        "last_ms": extent.last_ms,
+        "start": rules.start,
+        "start_share": (rules.start as f64 / longest as f64).min(1.0),
+        "levels": rules.levels,
+        "loss_levels": rules.loss_levels(),
+        "horizons": horizons.iter().map(horizon).collect::<Vec<_>>(),
+        "calibration": figures::calibration(&run.judge),
+        "coverage": (0..rules.horizons.len())
+            .map(|place| figures::coverage_by_block(&run.judge, place))
+            .collect::<Vec<_>>(),
+        "blocks": BLOCKS,
+        "experts": rules.experts,
+        "weights": weights(run),
+        "fans": chosen(&streams).iter().map(|(kind, each)| fan(page, kind, each)).collect::<Vec<_>>(),
+        "worst": streams.iter().rev().take(LISTED).map(|each| stream(page, each)).collect::<Vec<_>>(),
+        "flags": flags(gallery, extent),
+        "flagged": gallery.flagged,
+        "account": table::account(run, unmatched).replace('\n', ". "),
+        "config": page.config,
+    })
+}
+
+fn horizon(figures: &Figures) -> Value {
+    let leader = figures.leader();
+    json!({
+        "horizon": figures.horizon,
+        "count": figures.count,
+        "mase": figures.mase,
+        "last": figures.last,
+        "seasonal": figures.seasonal,
+        "sql": figures.loss,
+        "coverage": figures.coverage,
+        "width": figures.width,
+        "leader": leader.map(|(name, _)| name),
+        "leader_mase": leader.map(|(_, mase)| mase),
+        "mix": figures.network_gain().and(figures.mix),
+        "network_gain": figures.network_gain(),
+    })
+}
+
+/// (BLOCKS) mean weights, null where nothing was forecast.
+fn weights(run: &Run) -> Vec<Option<Vec<f64>>> {
+    let experts = run.judge.rules.experts.len();
+    let sums = run.judge.weights.chunks(experts);
+    sums.zip(&run.judge.weights_count)
+        .map(|(sums, &count)| (count > 0.0).then(|| sums.iter().map(|sum| sum / count).collect()))
+        .collect()
+}
+
+/// Good, typical and bad streams, each once; of few streams fewer. `streams` are the best first.
+fn chosen(streams: &[OfStream]) -> Vec<(&'static str, &OfStream)> {
+    let n = streams.len();
+    let each = if n >= 4 * SHOWN { SHOWN } else { 1 };
+    let kinds = [
+        ("good", 0),
+        ("typical", (n / 2).saturating_sub(each / 2)),
+        ("bad", n.saturating_sub(each)),
+    ];
+    let mut out: Vec<(&'static str, &OfStream)> = Vec::new();
+    for (kind, from) in kinds {
+        for one in streams.iter().skip(from).take(each) {
+            if out.iter().all(|(_, other)| other.stream != one.stream) {
+                out.push((kind, one));
+            }
+        }
+    }
+    out
+}
+
+fn fan(page: &Page<'_>, kind: &str, of: &OfStream) -> Value {
+    let ending = &page.gallery.endings[of.stream];
+    let fans: Vec<Value> = ending
+        .fans
+        .iter()
+        .map(|fan| {
+            let rows: Vec<&[f64]> = fan.quantiles.chunks(fan.horizons.len()).collect();
+            json!({"row": fan.row, "horizons": fan.horizons, "quantiles": rows})
+        })
+        .collect();
+    let mut value = stream(page, of);
+    value["kind"] = json!(kind);
+    value["from"] = json!(ending.from);
+    value["values"] = json!(ending.values);
+    value["times_ms"] = json!(ending.times_ms);
+    value["fans"] = json!(fans);
+    value
+}
+
+fn stream(page: &Page<'_>, of: &OfStream) -> Value {
+    json!({
+        "name": page.extent.names[of.stream],
+        "rows": page.extent.rows[of.stream],
+        "season": page.run.seasons[of.stream],
+        "mase": of.mase,
+        "naive": of.naive,
+        "sql": of.loss,
+        "coverage": page.run.judge.rules.bands[0].map(|_| of.coverage),
+    })
+}
+
+fn flags(gallery: &Gallery, extent: &Extent) -> Vec<Value> {
+    let mut flags: Vec<_> = gallery.flags.iter().collect();
+    flags.sort_by(|a, b| b.score.total_cmp(&a.score)); // stable: the earlier first where equal
+    flags
+        .iter()
+        .take(LISTED)
+        .map(|flag| {
+            json!({
+                "name": extent.names[flag.stream],
+                "row": flag.row,
+                "time_ms": flag.time_ms,
+                "value": flag.value,
+                "score": flag.score,
+                "p": flag.p,
+            })
+        })
+        .collect()
 }
