@@ -88,6 +88,10 @@ where
 
     fn restore(&mut self, place: usize, committed: &Committed) -> Result<(), Error> {
         faults::point(Point::Restore);
+        if self.cluster.is_none() {
+            // A first snapshot needs it too, so not only where one is searched.
+            self.cluster = Some(self.source.cluster()?);
+        }
         let slot = &mut self.crew.slots[place];
         match restore::survey(&mut self.source, &self.config, slot, committed)? {
             Verdict::Search(prospect) => {
@@ -108,11 +112,8 @@ where
 
     /// Asks for the newest snapshot of a partition at `at_most` or before.
     fn search(&mut self, place: usize, prospect: Box<Prospect>, at_most: NextOffset) -> Result<(), Error> {
-        let cluster = match &self.cluster {
-            Some(cluster) => cluster.clone(),
-            None => self.cluster.insert(self.source.cluster()?).clone(),
-        };
         self.ticket += 1;
+        let cluster = self.cluster.clone().expect("asked for before anything is restored");
         let slot = &mut self.crew.slots[place];
         self.snapshots.load(Wanted {
             ticket: self.ticket,
