@@ -350,3 +350,88 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::daemon::tape;
+    use crate::engine::HorizonPlan;
+    use crate::store::{ModelStore, Store};
+
+    /// A trainer's thread over a store in `directory`, not started; its own randomness from `seed`.
+    fn thread(directory: &std::path::Path, seed: u64) -> TrainerThread {
+        let set = [
+            "service.instance=test".to_owned(),
+            format!("store.url=file://{}", directory.display()),
+            "pipeline.plant.input.topics=sensors".to_owned(),
+            "pipeline.plant.input.values=v".to_owned(),
+            "pipeline.plant.output.topic=forecasts".to_owned(),
+            "pipeline.plant.dead_letter.topic=dead".to_owned(),
+            "pipeline.plant.model.hidden=4".to_owned(),
+        ];
+        let sources = config::Sources {
+            set: set.to_vec(),
+            ..config::Sources::default()
+        };
+        let config = config::load(&sources).unwrap().config;
+        let worker = config.pipelines[0].worker.clone();
+        let board = Arc::new(PipelineBoard::new("plant", &worker.topics, 1));
+        let store = Arc::new(Store::open(&config.store).unwrap());
+        let models = ModelStore::new(store, "tidecast", "plant");
+        let catalogue =
+            Catalogue::open(models, "tidecast", &worker.engine, Arc::clone(&board), None).unwrap();
+        TrainerThread {
+            config: config.pipelines[0].training.clone(),
+            kafka: config.kafka,
+            horizons: HorizonPlan::new(&worker.engine.horizons).scored,
+            worker,
+            seed,
+            lag_pause: 1000,
+            board,
+            catalogue: Arc::new(catalogue),
+            intake: tape::channel(1).1,
+            clock: Clock::start(),
+            stop: Stop::new(),
+        }
+    }
+
+    /// What the thread trains with after it was given the first partition.
+    fn standing(thread: &TrainerThread, state: &mut State) -> Vec<u8> {
+        thread.change_role(state, true);
+        let trainer = state.trainer.as_ref().expect("it trains");
+        trainer.state().to_bytes()
+    }
+
+    #[test]
+    fn training_goes_on_where_the_process_before_stopped_except_after_a_panic() {
+        let directory = tempfile::tempdir().unwrap();
+        let before = thread(directory.path(), 1);
+        let mut state = State::new(Duration::ZERO, true);
+        let stood = standing(&before, &mut state);
+        before.change_role(&mut state, false);
+        assert!(state.trainer.is_none());
+
+        // Another process, with randomness of its own: what it goes on with is the first one's.
+        let after = thread(directory.path(), 2);
+        assert_eq!(standing(&after, &mut State::new(Duration::ZERO, true)), stood);
+        assert_ne!(
+            standing(&after, &mut State::new(Duration::ZERO, false)),
+            stood,
+            "what was kept may be what panicked"
+        );
+    }
+
+    #[test]
+    fn training_that_was_kept_damaged_begins_from_the_served_weights() {
+        let directory = tempfile::tempdir().unwrap();
+        let before = thread(directory.path(), 1);
+        let mut state = State::new(Duration::ZERO, true);
+        let stood = standing(&before, &mut state);
+        before.change_role(&mut state, false);
+        let file = directory.path().join("tidecast/plant/models/00000001.trainer");
+        std::fs::write(&file, b"damaged").unwrap();
+        let after = thread(directory.path(), 2);
+        assert_ne!(standing(&after, &mut State::new(Duration::ZERO, true)), stood);
+    }
+}
