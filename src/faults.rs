@@ -172,9 +172,11 @@ mod simulated {
 
     use super::{Mechanism, Point};
 
+    type Visitor = Box<dyn FnMut(Point)>;
+
     thread_local! {
         static OFF: Cell<Option<Mechanism>> = const { Cell::new(None) };
-        static VISIT: RefCell<Option<Box<dyn FnMut(Point)>>> = const { RefCell::new(None) };
+        static VISIT: RefCell<Option<Visitor>> = const { RefCell::new(None) };
     }
 
     /// The environment arms nothing in unit tests.
@@ -191,7 +193,7 @@ mod simulated {
     }
 
     /// What is called at every point on this thread; it may unwind.
-    pub(crate) fn visit(visitor: Option<Box<dyn FnMut(Point)>>) {
+    pub(crate) fn visit(visitor: Option<Visitor>) {
         VISIT.with_borrow_mut(|visit| *visit = visitor);
     }
 

@@ -201,6 +201,8 @@ impl<K: Sink> Crew<K> {
         let mut batch = mem::take(&mut open.batch);
         // Warm-up history is new to the trainer; what is replayed was on the tape before.
         engine.tape().suppress(voice == Voice::Replay);
+        // What is not published need not be worked out.
+        open.state.thin(open.thin || voice != Voice::Speaking);
         let published = if batch.admitted > 0 {
             let outcomes = engine.step(&mut open.state);
             publisher.publish(id, voice, &batch, Some(&outcomes))

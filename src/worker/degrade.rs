@@ -29,10 +29,7 @@ where
             };
             // A replay publishes nothing; how far it is behind says nothing yet.
             let thin = open.speaks() && lag > limit;
-            if thin != open.thin {
-                open.thin = thin;
-                open.state.thin(thin);
-            }
+            open.thin = thin;
         }
     }
 }
