@@ -280,10 +280,14 @@ fn keep_assigned(
 ) {
     snapshots.retain(|id, _| partitions.iter().any(|partition| partition.id == *id));
     for partition in partitions {
-        snapshots.entry(partition.id).or_insert(SnapshotView {
+        let snapshot = snapshots.entry(partition.id).or_insert(SnapshotView {
             since: now,
             failure: None,
         });
+        if partition.snapshot == Some(partition.committed) {
+            // A quiet partition's snapshot does not grow old: a restart would replay nothing.
+            snapshot.since = now;
+        }
     }
 }
 

@@ -134,7 +134,7 @@ pub const TABLE: &[Row] = &[
     ),
     gauge(
         "tidecast_snapshot_age_seconds",
-        "Since the last snapshot of the partition that waits longest, or since that partition was assigned",
+        "Since there is something that no snapshot holds, of the partition where that is longest",
     ),
     // --- how well it forecasts ---
     gauge(
