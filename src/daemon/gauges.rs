@@ -146,8 +146,6 @@ fn of_pipeline(gauges: &Gauges<'_>, pipeline: &PipelineBoard, now: Duration) {
     gauges.set("tidecast_degraded", &labels, of_size(degraded));
     let streams: usize = partitions.iter().map(|partition| partition.streams).sum();
     gauges.set("tidecast_streams", &labels, of_size(streams));
-    let lost: u64 = partitions.iter().map(|partition| partition.lost).sum();
-    gauges.set("tidecast_lost_records", &labels, of_count(lost));
     if let Some(oldest) = partitions.iter().filter_map(|partition| partition.model).min() {
         gauges.set("tidecast_model_version_serving", &labels, of_count(oldest.0));
     }
@@ -344,7 +342,6 @@ mod tests {
             "tidecast_up{} 1.0\n",
             "tidecast_streams{pipeline=\"plant\"} 12.0\n",
             "tidecast_lag_records{pipeline=\"plant\",topic=\"sensors\",partition=\"1\"} 10.0\n",
-            "tidecast_lost_records{pipeline=\"plant\"} 6.0\n",
             "tidecast_partitions{pipeline=\"plant\",phase=\"running\"} 3.0\n",
             "tidecast_partitions{pipeline=\"plant\",phase=\"parked\"} 0.0\n",
             "tidecast_degraded{pipeline=\"plant\"} 1.0\n",

@@ -38,6 +38,7 @@ struct Counters {
     // The worker keeps these as totals.
     tape_rows_dropped: Total,
     models_missing: Total,
+    records_lost: Total,
     restarts: Total,
     turn_seconds: Histogram,
     commit_seconds: Histogram,
@@ -75,6 +76,7 @@ impl Counters {
             snapshots_refused: counter("tidecast_snapshots_refused_total"),
             tape_rows_dropped: Total::new(counter("tidecast_tape_rows_dropped_total")),
             models_missing: Total::new(counter("tidecast_models_missing_total")),
+            records_lost: Total::new(counter("tidecast_records_lost_total")),
             restarts: Total::new(counter("tidecast_worker_restarts_total")),
             turn_seconds: metrics.histogram("tidecast_turn_seconds", &labels),
             commit_seconds: metrics.histogram("tidecast_commit_seconds", &labels),
@@ -92,6 +94,7 @@ impl Counters {
         }
         self.tape_rows_dropped.raise(as_f64(report.tape_rows_dropped));
         self.models_missing.raise(as_f64(report.models_missing));
+        self.records_lost.raise(as_f64(report.records_lost));
         self.restarts.raise(as_f64(report.restarts));
         match report.snapshot.map(|snapshot| snapshot.written.is_ok()) {
             Some(true) => add(&self.snapshots, 1),
@@ -356,6 +359,7 @@ mod tests {
             partitions,
             tape_rows_dropped: 1,
             models_missing: 0,
+            records_lost: 0,
             restarts: 1,
             snapshot: None,
             snapshots_refused: &[],
@@ -383,6 +387,7 @@ mod tests {
             partitions: &partitions,
             tape_rows_dropped: 0,
             models_missing: 0,
+            records_lost: 0,
             restarts: 0,
             snapshot: Some(&report),
             snapshots_refused: refused,

@@ -92,9 +92,9 @@ pub const TABLE: &[Row] = &[
         "tidecast_lag_records",
         "Records between position and log end, by `topic` and `partition`",
     ),
-    gauge(
-        "tidecast_lost_records",
-        "Records that were deleted before they were read, since the assignment",
+    counter(
+        "tidecast_records_lost_total",
+        "Records that were deleted from an input topic before they were read",
     ),
     gauge(
         "tidecast_partitions",

@@ -1,5 +1,6 @@
 //! When a worker commits, and what.
 
+use std::mem;
 use std::time::Duration;
 
 use crate::worker::ports::{Activity, Clock, Commit, Error, Models, Observer, Sink, Snapshots, Source, Tape};
@@ -59,6 +60,7 @@ where
             }
             if let Some(open) = slot.open_mut() {
                 open.committed = open.position;
+                self.records_lost += mem::take(&mut open.lost_uncounted);
                 slot.remembered = slot.open().map(|open| open.committed);
                 slot.failures.1 = 0;
             }

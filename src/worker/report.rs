@@ -176,6 +176,8 @@ pub struct TurnReport<'a> {
     pub tape_rows_dropped: u64,
     /// Versions that a log names and the store does not hold.
     pub models_missing: u64,
+    /// Records that were deleted before they were read, since the worker started; counted with the first commit beyond.
+    pub records_lost: u64,
     /// Times that the worker began again (new producer, state restored), since it started.
     pub restarts: u64,
     /// Where a snapshot has ended.

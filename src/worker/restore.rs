@@ -313,6 +313,7 @@ pub(crate) fn open<M: Models>(
         end_seen: false,
         rebuilt: plan.rebuilt,
         lost: plan.lost,
+        lost_uncounted: plan.lost,
     };
     Ok((opened, served.missing))
 }

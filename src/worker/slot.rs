@@ -72,6 +72,8 @@ pub(crate) struct Open {
     pub(crate) end_seen: bool,
     pub(crate) rebuilt: bool,
     pub(crate) lost: u64,
+    /// Of these, what is not counted yet: it is once a commit lies beyond them.
+    pub(crate) lost_uncounted: u64,
 }
 
 /// What a record means before it is decoded.
