@@ -59,7 +59,7 @@ pub use forecast::{Anomaly, Forecast, Judged, Outcome, Status};
 pub use model::{Model, Origin};
 pub use output::Outcomes;
 pub use partition::{PartitionState, StreamView};
-pub use plan::{HorizonPlan, shape};
+pub use plan::{HorizonPlan, experts, shape};
 pub use row::{FieldSize, row_table};
 pub use setup::QUANTILES_MAX;
 pub use stats::{OutcomeCounts, PartitionStats, Skill};

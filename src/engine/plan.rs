@@ -1,6 +1,7 @@
 //! Which horizons are published, which are scored, and what follows for the network's shape.
 
 use crate::engine::Config;
+use crate::experts::{Expert, ExpertSet};
 use crate::nn::Shape;
 
 /// Most horizons of a list that are all scored; a longer list is scored at [`SPREAD`] log-spaced ones.
@@ -60,6 +61,17 @@ fn spread(published: &[u32]) -> Vec<u32> {
         .collect();
     scored.dedup();
     scored
+}
+
+/// Names of the experts that a configuration asks for, in the order of the record (E).
+///
+/// # Panics
+/// Where it names one that is unknown: the configuration's loader refuses it.
+#[must_use]
+pub fn experts(config: &Config) -> Vec<&'static str> {
+    let set = ExpertSet::from_names(config.experts.iter().map(String::as_str))
+        .expect("names are checked where the configuration is read");
+    set.iter().map(Expert::name).collect()
 }
 
 /// The network that a configuration asks for.

@@ -11,6 +11,7 @@
 )]
 
 mod allocation;
+mod backtest;
 mod broker;
 mod cli;
 mod crashes;

@@ -12,7 +12,6 @@ use crate::daemon::models;
 use crate::engine::{
     self, Engine, Forecast, HorizonPlan, Model, Outcome, OutcomeCounts, PartitionState, PartitionStats,
 };
-use crate::experts::ExpertSet;
 use crate::series::observation::{Observation, Offset, Partition, Source};
 use crate::training::{self, Step, Trainer};
 
@@ -63,9 +62,7 @@ pub(super) struct Run {
 /// What the engine's configuration says is judged.
 pub(super) fn rules(config: &engine::Config, start: u64) -> Rules {
     let plan = HorizonPlan::new(&config.horizons);
-    let set = ExpertSet::from_names(config.experts.iter().map(String::as_str))
-        .expect("the configuration is validated");
-    let names = set.iter().map(crate::experts::Expert::name).collect();
+    let names = engine::experts(config);
     Rules::new((&plan.published, &plan.scored), &config.quantiles, names, start)
 }
 

@@ -213,8 +213,9 @@ impl Judge {
         }
         let value = reading.value.unwrap_or(f64::NAN);
         if stream.interval_ms > 0 {
-            let since = reading.time_ms.saturating_sub(stream.newest_ms) as f64 / stream.interval_ms as f64;
-            stream.past.skip((since.round() as u64).saturating_sub(1));
+            let since_ms = reading.time_ms.saturating_sub(stream.newest_ms);
+            let steps = since_ms.saturating_add(stream.interval_ms / 2) / stream.interval_ms;
+            stream.past.skip(u64::try_from(steps - 1).unwrap_or(0));
         }
         stream.newest_ms = reading.time_ms;
         stream.past.push(value);

@@ -8,6 +8,10 @@ const ROWS_MIN: u64 = 72;
 const ROWS_MAX: u64 = 420;
 /// Fans of a stream.
 const FANS: u64 = 3;
+/// Horizons whose forecasts are kept row by row: first, last and those between.
+pub(super) const ROLLED: usize = 4;
+/// Streams whose forecasts are kept row by row, the first ones: some 70 KB each.
+const ROLLED_STREAMS: usize = 2000;
 /// Flagged readings that are kept.
 const FLAGS_MAX: usize = 5000;
 
@@ -31,6 +35,8 @@ pub(super) struct Ending {
     pub(super) values: Vec<f64>,
     pub(super) times_ms: Vec<i64>,
     pub(super) fans: Vec<Fan>,
+    /// By row: its number, then (places,Q) quantiles. Of the first streams only.
+    pub(super) rolled: Vec<(u64, Vec<f32>)>,
 }
 
 /// A reading that was flagged.
@@ -51,6 +57,8 @@ pub(in crate::cli::backtest) struct Gallery {
     pub(super) flags: Vec<Flag>,
     /// All that were flagged.
     pub(super) flagged: u64,
+    /// Places of the horizons that are kept row by row.
+    pub(super) places: Vec<usize>,
 }
 
 impl Gallery {
@@ -70,6 +78,7 @@ impl Gallery {
         };
         Self {
             endings: rows.iter().map(ending).collect(),
+            places: places(horizons.len()),
             ..Self::default()
         }
     }
@@ -105,6 +114,15 @@ impl Gallery {
     /// A forecast that is judged.
     pub(in crate::cli::backtest) fn forecast(&mut self, stream: usize, row: u64, forecast: &Forecast<'_>) {
         let ending = &mut self.endings[stream];
+        let (h, levels) = (forecast.horizons.len(), forecast.levels.len());
+        let reach = u64::from(forecast.horizons.last().copied().unwrap_or(1));
+        if stream < ROLLED_STREAMS && row + reach >= ending.from {
+            #[allow(clippy::cast_possible_truncation, reason = "a picture needs no more digits")]
+            let of_place =
+                |&place: &usize| (0..levels).map(move |q| forecast.quantiles[q * h + place] as f32);
+            let quantiles = self.places.iter().flat_map(of_place).collect();
+            ending.rolled.push((row, quantiles));
+        }
         if ending.origins.contains(&row) {
             ending.fans.push(Fan {
                 row,
@@ -113,4 +131,14 @@ impl Gallery {
             });
         }
     }
+}
+
+/// First, last and those between.
+fn places(horizons: usize) -> Vec<usize> {
+    if horizons <= ROLLED {
+        return (0..horizons).collect();
+    }
+    (0..ROLLED)
+        .map(|each| each * (horizons - 1) / (ROLLED - 1))
+        .collect()
 }

@@ -149,7 +149,29 @@ fn fan(page: &Page<'_>, kind: &str, of: &OfStream) -> Value {
     value["values"] = json!(ending.values);
     value["times_ms"] = json!(ending.times_ms);
     value["fans"] = json!(fans);
+    value["rolled"] = json!(rolled(page, of.stream));
     value
+}
+
+/// (places) for each horizon that is kept row by row: rows of the target, and quantiles of it.
+fn rolled(page: &Page<'_>, stream: usize) -> Vec<Value> {
+    let gallery = page.gallery;
+    let rules = &page.run.judge.rules;
+    let ending = &gallery.endings[stream];
+    let levels = rules.levels.len();
+    let one = |(number, &place): (usize, &usize)| {
+        let horizon = rules.horizons[place];
+        let targets = ending
+            .rolled
+            .iter()
+            .map(|(row, quantiles)| (row + u64::from(horizon), quantiles));
+        let shown: Vec<_> = targets
+            .filter(|(target, _)| *target >= ending.from)
+            .map(|(target, quantiles)| json!([target, &quantiles[number * levels..(number + 1) * levels]]))
+            .collect();
+        json!({"horizon": horizon, "targets": shown})
+    };
+    gallery.places.iter().enumerate().map(one).collect()
 }
 
 fn stream(page: &Page<'_>, of: &OfStream) -> Value {
