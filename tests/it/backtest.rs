@@ -56,7 +56,7 @@ fn backtest_beats_the_baselines_on_a_daily_wave_and_repeats_itself_to_the_byte()
     let (first, second) = (run("a.csv"), run("b.csv"));
     assert_eq!(first, second);
     let result: serde_json::Value = serde_json::from_slice(&first.0).unwrap();
-    assert_eq!(result["start_index"], 144);
+    assert_eq!(result["streams"][0]["start_index"], 144);
     for horizon in result["horizons"].as_array().unwrap() {
         let figure = |name: &str| horizon[name].as_f64().unwrap();
         assert!(

@@ -65,7 +65,7 @@ impl Difference {
 /// # Errors
 /// They share no horizon, or their losses are of other levels.
 pub(super) fn check(a: &Pipeline, b: &Pipeline) -> Result<(), BadData> {
-    let (a, b) = (rules(&a.worker.engine, 1), rules(&b.worker.engine, 1));
+    let (a, b) = (rules(&a.worker.engine), rules(&b.worker.engine));
     if !a.horizons.iter().any(|horizon| b.horizons.contains(horizon)) {
         return Err(BadData(format!(
             "the configurations share no horizon, {:?} and {:?}: give both one of the same",

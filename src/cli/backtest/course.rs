@@ -42,8 +42,8 @@ pub(super) struct Plan<'a> {
     pub(super) group: &'a str,
     pub(super) input: &'a Path,
     pub(super) extent: &'a Extent,
-    /// W.
-    pub(super) start: u64,
+    /// W, where it is asked for.
+    pub(super) start: Option<u64>,
 }
 
 /// What came of it.
@@ -60,10 +60,10 @@ pub(super) struct Run {
 }
 
 /// What the engine's configuration says is judged.
-pub(super) fn rules(config: &engine::Config, start: u64) -> Rules {
+pub(super) fn rules(config: &engine::Config) -> Rules {
     let plan = HorizonPlan::new(&config.horizons);
     let names = engine::experts(config);
-    Rules::new((&plan.published, &plan.scored), &config.quantiles, names, start)
+    Rules::new((&plan.published, &plan.scored), &config.quantiles, names)
 }
 
 /// Readings between two looks at the trainer: those that pay for one mini-batch.
@@ -133,7 +133,7 @@ impl Course {
         let training = &plan.pipeline.training;
         let trains = training.cpu_share > 0.0
             && training.rows_per_observation > 0.0
-            && rules(&worker.engine, plan.start).experts.contains(&"network");
+            && rules(&worker.engine).experts.contains(&"network");
         let mut config = worker.engine.clone();
         if !trains {
             config.tape_share = 0.0; // nobody would read it
@@ -146,7 +146,11 @@ impl Course {
         let horizons = &engine.plan().scored;
         let trainer = trains.then(|| Trainer::new(training.clone(), horizons, model, seed));
         Self {
-            judge: Judge::new(rules(&worker.engine, plan.start), &plan.extent.rows),
+            judge: Judge::new(
+                rules(&worker.engine),
+                &plan.extent.rows,
+                &plan.extent.starts(plan.start),
+            ),
             engine,
             state,
             trainer,
@@ -195,6 +199,7 @@ impl Course {
             self.judge.reading(reading, taken);
             let stream = &self.judge.streams[reading.stream];
             let (row, interval_ms) = (stream.rows - 1, stream.interval_ms);
+            let is_judged = stream.rows >= stream.start;
             let forecast = match outcome {
                 Outcome::Forecast(forecast) => Some(forecast),
                 _ => outcomes.unpublished(index),
@@ -206,7 +211,7 @@ impl Course {
             if forecast.interval_ms != interval_ms {
                 self.regridded.push(reading.stream);
             }
-            if row + 1 >= self.judge.rules.start {
+            if is_judged {
                 watch.forecast(reading.stream, row, &forecast)?;
             }
         }

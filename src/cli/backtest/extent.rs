@@ -56,10 +56,10 @@ impl Extent {
         if bad.found() { Err(bad) } else { Ok(scan.extent) }
     }
 
-    /// The row that forecasts are issued from, where none is asked for: a fifth of the longest stream warms up.
-    pub(super) fn default_start(&self) -> u64 {
-        let longest = self.rows.iter().copied().max().unwrap_or(0);
-        longest.div_ceil(5).max(1)
+    /// (streams) W, the rows that warm a stream up: what is asked for, else a fifth of its rows.
+    pub(super) fn starts(&self, given: Option<u64>) -> Vec<u64> {
+        let of_stream = |rows: &u64| given.unwrap_or_else(|| rows.div_ceil(5).max(1));
+        self.rows.iter().map(of_stream).collect()
     }
 }
 

@@ -101,7 +101,7 @@ fn at(judge: &Judge, place: usize) -> Figures {
             width[band] += sum.width[band] / unit;
         }
     }
-    let n = figures.streams.max(1) as f64;
+    let n = figures.streams as f64; // of none everything is NaN, shown as nothing
     for sum in [
         &mut figures.mase,
         &mut figures.loss,

@@ -16,6 +16,7 @@ pub(super) fn run(run: &Run, extent: &Extent, figures: &[Figures]) -> Value {
             json!({
                 "stream": extent.names[each.stream],
                 "rows": extent.rows[each.stream],
+                "start_index": run.judge.streams[each.stream].start,
                 "season": run.seasons[each.stream],
                 "mase": each.mase,
                 "sql": each.loss,
@@ -26,7 +27,6 @@ pub(super) fn run(run: &Run, extent: &Extent, figures: &[Figures]) -> Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "readings": extent.readings,
-        "start_index": rules.start,
         "quantiles": rules.levels,
         "loss_levels": rules.loss_levels(),
         "horizons": figures.iter().map(horizon).collect::<Vec<_>>(),

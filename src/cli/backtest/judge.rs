@@ -28,8 +28,6 @@ pub(super) struct Rules {
     pub(super) bands: [Option<(usize, usize)>; 2],
     /// Names of the experts (E).
     pub(super) experts: Vec<&'static str>,
-    /// W: forecasts are judged from row W − 1 on.
-    pub(super) start: u64,
 }
 
 impl Rules {
@@ -37,7 +35,6 @@ impl Rules {
         (horizons, scored): (&[u32], &[u32]),
         levels: &[f64],
         experts: Vec<&'static str>,
-        start: u64,
     ) -> Self {
         let find = |level: f64| levels.iter().position(|each| (each - level).abs() < 1e-9);
         let band = |low: f64| find(low).zip(find(1.0 - low));
@@ -50,7 +47,6 @@ impl Rules {
             median: find(0.5).expect("the configuration has the median"),
             bands: [band(0.1), band(0.025)],
             experts,
-            start,
         }
     }
 
@@ -118,6 +114,8 @@ pub(super) struct Stream {
     pub(super) rows: u64,
     /// Rows in the file.
     rows_total: u64,
+    /// W: forecasts are judged from row W − 1 on.
+    pub(super) start: u64,
     /// Time and interval of the newest step.
     newest_ms: i64,
     pub(super) interval_ms: i64,
@@ -150,8 +148,8 @@ impl Stream {
         sum
     }
 
-    fn block(&self, start: u64) -> usize {
-        let from = start.saturating_sub(1);
+    fn block(&self) -> usize {
+        let from = self.start.saturating_sub(1);
         let judged = self.rows_total.saturating_sub(from).max(1);
         let place = (self.rows - 1).saturating_sub(from) * BLOCKS as u64 / judged;
         usize::try_from(place).map_or(BLOCKS - 1, |place| place.min(BLOCKS - 1))
@@ -170,18 +168,19 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    /// Of streams with so many rows each.
-    pub(super) fn new(rules: Rules, rows: &[u64]) -> Self {
+    /// Of streams with so many rows each, of which so many warm it up.
+    pub(super) fn new(rules: Rules, rows: &[u64], starts: &[u64]) -> Self {
         let (h, k, e, q) = (
             rules.horizons.len(),
             rules.scored.len(),
             rules.experts.len(),
             rules.levels.len(),
         );
-        let stream = |&rows_total: &u64| Stream {
+        let stream = |(&rows_total, &start): (&u64, &u64)| Stream {
             past: Past::new(),
             rows: 0,
             rows_total,
+            start,
             newest_ms: 0,
             interval_ms: 0,
             pending: vec![VecDeque::new(); h],
@@ -192,7 +191,7 @@ impl Judge {
             unmatched: 0,
         };
         Self {
-            streams: rows.iter().map(stream).collect(),
+            streams: rows.iter().zip(starts).map(stream).collect(),
             weights: vec![0.0; BLOCKS * e],
             weights_count: vec![0.0; BLOCKS],
             spare: Vec::new(),
@@ -205,7 +204,7 @@ impl Judge {
     pub(super) fn reading(&mut self, reading: &Reading, taken: bool) {
         let stream = &mut self.streams[reading.stream];
         stream.rows += 1;
-        if stream.rows > self.rules.start {
+        if stream.rows > stream.start {
             stream.past.close();
         }
         if !taken {
@@ -243,10 +242,10 @@ impl Judge {
         stream.interval_ms = forecast.interval_ms;
         self.note_weights(number, forecast);
         let stream = &mut self.streams[number];
-        if stream.rows < self.rules.start || forecast.interval_ms == 0 {
+        if stream.rows < stream.start || forecast.interval_ms == 0 {
             return;
         }
-        let block = stream.block(self.rules.start);
+        let block = stream.block();
         let (h, width) = (forecast.horizons.len(), self.rules.experts.len() + 1);
         for (i, &horizon) in forecast.horizons.iter().enumerate() {
             let mut numbers = self.spare.pop().unwrap_or_default();

@@ -31,6 +31,7 @@ use crate::cli::output::line;
 use crate::config::{self, Pipeline, Resolved};
 use crate::engine::Forecast;
 use crate::kafka;
+use crate::nn;
 use course::{Plan, Run, Watch};
 use extent::Extent;
 use files::{Anomalies, Forecasts};
@@ -49,8 +50,8 @@ pub(super) struct Args {
     /// Readings: CSV, wide or long, gzip by name
     #[arg(long, value_name = "CSV")]
     input: PathBuf,
-    /// Rows of each stream that only warm it up: forecasts are issued and judged from row W - 1 on. Default: a fifth of the
-    /// longest stream
+    /// Rows of each stream that only warm it up: forecasts are issued and judged from row W - 1 on. Default: a fifth of each
+    /// stream
     #[arg(long, value_name = "W", value_parser = clap::value_parser!(u64).range(1..))]
     start_index: Option<u64>,
     /// Write every forecast: stream,issued_at,target,horizon,q…,mean
@@ -120,6 +121,7 @@ fn help() -> String {
 /// [`BadData`], [`BadTable`](crate::cli::table::BadTable), [`Errors`](crate::config::Errors), or a file that cannot be
 /// written.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    nn::blas::single_thread();
     let resolved = load(&args.config)?;
     let pipeline = chosen(&resolved, args.pipeline.as_deref())?;
     let other = args.compare.as_ref().map(|file| {
@@ -131,11 +133,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     });
     let other = other.transpose()?;
     let extent = Extent::of(&args.input)?;
-    let start = args.start_index.unwrap_or_else(|| extent.default_start());
     let plan = |pipeline, resolved: &'_ Resolved| OwnedPlan {
         pipeline,
         group: resolved.config.kafka.group.clone(),
-        start,
+        start: args.start_index,
     };
     let first = plan(pipeline.clone(), &resolved);
     let label = if other.is_some() { "A " } else { "" };
@@ -180,7 +181,7 @@ fn chosen(resolved: &Resolved, name: Option<&str>) -> Result<Pipeline, BadData> 
 struct OwnedPlan {
     pipeline: Pipeline,
     group: String,
-    start: u64,
+    start: Option<u64>,
 }
 
 impl OwnedPlan {
@@ -282,7 +283,8 @@ fn show(args: &Args, run: &Run, extent: &Extent) -> anyhow::Result<()> {
     if args.json {
         return Ok(line(&json::run(run, extent, &figures))?);
     }
-    line(&headline(&args.input.display().to_string(), run, extent))?;
+    let input = args.input.display().to_string();
+    line(&headline(&input, args.start_index, extent))?;
     line(&format_args!("\n{}", table::text(&figures)))?;
     line(&table::legend(run))?;
     let unmatched = run.judge.streams.iter().map(|stream| stream.unmatched).sum();
@@ -298,14 +300,16 @@ fn show(args: &Args, run: &Run, extent: &Extent) -> anyhow::Result<()> {
 }
 
 /// What was run, in two lines.
-fn headline(input: &str, run: &Run, extent: &Extent) -> String {
+fn headline(input: &str, start: Option<u64>, extent: &Extent) -> String {
+    let judged = start.map_or_else(
+        || "after a fifth of each stream".to_owned(),
+        |start| format!("from row {} on", start - 1),
+    );
     format!(
-        "{input}: {}, {} readings, {} to {}\nforecasts judged from row {} on (--start-index {})",
+        "{input}: {}, {} readings, {} to {}\nforecasts judged {judged} (--start-index)",
         text::plural(extent.names.len(), "stream"),
         text::count(extent.readings),
         clock::rfc3339(extent.first_ms),
-        clock::rfc3339(extent.last_ms),
-        run.judge.rules.start - 1,
-        run.judge.rules.start
+        clock::rfc3339(extent.last_ms)
     )
 }

@@ -61,7 +61,9 @@ fn bar(what: &str, done: u64, total: u64, passed: Duration) -> String {
     let rest = usize::try_from(CELLS).unwrap_or(0).saturating_sub(filled);
     let seconds = passed.as_secs_f64().max(1e-3);
     let rate = done as f64 / seconds;
-    let left = if share > 0.0 {
+    let left = if share > 0.0 && seconds * (1.0 - share) / share < 1.0 {
+        "under 1 s".to_owned()
+    } else if share > 0.0 {
         let left_ms = (seconds * 1000.0 * (1.0 - share) / share).min(1e15).round();
         #[allow(clippy::cast_possible_truncation, reason = "cut at 1e15")]
         clock::span(left_ms as i64)
@@ -97,6 +99,7 @@ mod tests {
                 "─".repeat(23)
             )
         );
+        assert!(bar("plant", 1999, 2000, Duration::from_secs(2)).ends_with("under 1 s left"));
         assert!(bar("plant", 0, 0, Duration::ZERO).contains("… left"));
     }
 }

@@ -125,6 +125,7 @@ pub(super) fn account(run: &Run, unmatched: u64) -> String {
 /// Three digits behind the point while it is small.
 fn number(value: f64) -> String {
     match value.abs() {
+        size if size.is_nan() => "–".to_owned(),
         size if size < 100.0 => format!("{value:.3}"),
         size if size < 1e5 => format!("{value:.1}"),
         _ => format!("{value:.1e}"),

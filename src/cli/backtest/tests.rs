@@ -27,8 +27,8 @@ const EXPERTS: [(&str, f64); 2] = [("last", 0.75), ("network", 0.25)];
 ///
 /// The scale is mean |y(t) − y(t−2)| of rows 0 to 4 = 2.
 fn by_hand() -> Judge {
-    let rules = Rules::new((&[1], &[1]), &LEVELS, vec!["last", "network"], 5);
-    let mut judge = Judge::new(rules, &[10]);
+    let rules = Rules::new((&[1], &[1]), &LEVELS, vec!["last", "network"]);
+    let mut judge = Judge::new(rules, &[10], &[5]);
     judge.season(0, 2);
     let quantiles = |row: u32| match row {
         4 => [3.0, 4.0, 5.0, 6.0, 7.0],
@@ -103,6 +103,14 @@ fn figures_are_those_computed_by_hand() {
 }
 
 #[test]
+fn figures_of_nothing_are_none() {
+    let rules = Rules::new((&[1], &[1]), &LEVELS, vec!["last", "network"]);
+    let all = figures::of_judge(&Judge::new(rules, &[10], &[20]));
+    assert!(all[0].mase.is_nan() && all[0].coverage[0].is_none() && all[0].leader().is_none());
+    assert!(super::table::text(&all).lines().nth(1).unwrap().contains('–'));
+}
+
+#[test]
 fn table_and_json_show_the_figures() {
     let all = figures::of_judge(&by_hand());
     let text = super::table::text(&all);
@@ -126,8 +134,8 @@ fn table_and_json_show_the_figures() {
 
 #[test]
 fn judge_waits_for_the_truth_and_leaves_out_what_never_comes() {
-    let rules = Rules::new((&[2], &[1, 2]), &[0.5], vec!["last"], 1);
-    let mut judge = Judge::new(rules, &[4]);
+    let rules = Rules::new((&[2], &[1, 2]), &[0.5], vec!["last"]);
+    let mut judge = Judge::new(rules, &[4], &[1]);
     let at = |time_ms, value| Reading {
         stream: 0,
         time_ms,
@@ -236,8 +244,8 @@ fn extent_warms_up_over_a_fifth() {
         rows: rows.to_vec(),
         ..Extent::default()
     };
-    assert_eq!(of(&[10, 101]).default_start(), 21);
-    assert_eq!(of(&[1]).default_start(), 1);
+    assert_eq!(of(&[10, 101, 1]).starts(None), [2, 21, 1]);
+    assert_eq!(of(&[10, 101]).starts(Some(7)), [7, 7]);
 }
 
 /// A folder with a small configuration and a file of three hourly streams.

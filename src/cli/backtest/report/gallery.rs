@@ -4,7 +4,7 @@ use crate::cli::demo::reading::Reading;
 use crate::engine::Forecast;
 
 /// Rows at a stream's end that are kept at least and at most.
-const ROWS_MIN: u64 = 72;
+const ROWS_MIN: u64 = 240;
 const ROWS_MAX: u64 = 420;
 /// Fans of a stream.
 const FANS: u64 = 3;

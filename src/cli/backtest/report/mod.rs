@@ -54,7 +54,11 @@ fn data(page: &Page<'_>) -> Value {
     } = *page;
     let rules = &run.judge.rules;
     let streams = figures::by_stream(&run.judge);
-    let longest = extent.rows.iter().copied().max().unwrap_or(1).max(1);
+    let starts = || run.judge.streams.iter().map(|stream| stream.start);
+    let (first, last) = (starts().min().unwrap_or(1), starts().max().unwrap_or(1));
+    let of_stream = |(start, &rows): (u64, &u64)| (start as f64 / rows.max(1) as f64).min(1.0);
+    let shares = starts().zip(&extent.rows).map(of_stream);
+    let share = shares.sum::<f64>() / extent.rows.len().max(1) as f64;
     let horizons = figures::by_horizon(run);
     let unmatched = run.judge.streams.iter().map(|stream| stream.unmatched).sum();
     json!({
@@ -65,8 +69,8 @@ fn data(page: &Page<'_>) -> Value {
         "readings": extent.readings,
         "first_ms": extent.first_ms,
         "last_ms": extent.last_ms,
-        "start": rules.start,
-        "start_share": (rules.start as f64 / longest as f64).min(1.0),
+        "start": (first == last).then_some(first),
+        "start_share": share,
         "levels": rules.levels,
         "loss_levels": rules.loss_levels(),
         "horizons": horizons.iter().map(horizon).collect::<Vec<_>>(),
