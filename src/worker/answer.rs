@@ -99,6 +99,7 @@ where
             return;
         }
         self.give_up(Some(ids));
+        self.trial.forget(ids);
         self.crew
             .change(|slots| slots.retain(|slot| !ids.contains(&slot.id)));
     }

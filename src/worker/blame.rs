@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::series::observation::NextOffset;
+use crate::worker::commit::is_uncommitted;
 use crate::worker::ports::{Clock, Error, Models, Observer, PartitionId, Sink, Snapshots, Source, Tape};
 use crate::worker::run::Worker;
 use crate::worker::slot::{Open, Phase};
@@ -17,8 +18,10 @@ const FAILURES_MAX: u32 = 3;
 /// transaction holds at most one that has not been in a commit since.
 #[derive(Debug, Default)]
 pub(super) struct Trial {
-    /// Failures without a culprit since the last commit.
+    /// Failures without a culprit, until each that had a part in the last one has been in a commit.
     unexplained: u32,
+    /// Those that have not: of the others' commits nothing follows.
+    unproven: BTreeSet<PartitionId>,
     /// Those that have been in a commit since the trial began; `None` where there is no trial.
     cleared: Option<BTreeSet<PartitionId>>,
     suspect: Option<PartitionId>,
@@ -33,12 +36,21 @@ impl Trial {
         }
     }
 
-    /// A commit succeeded: whatever is in service has no part in the failure.
-    pub(super) fn passed(&mut self) {
-        self.unexplained = 0;
-        if let Some(cleared) = &mut self.cleared {
-            cleared.extend(self.suspect.take());
+    /// A partition's offset was committed: what it had in hand did not fail.
+    pub(super) fn passed(&mut self, id: PartitionId) {
+        self.unproven.remove(&id);
+        if self.unproven.is_empty() {
+            self.unexplained = 0;
         }
+        if let Some(cleared) = &mut self.cleared {
+            cleared.insert(id);
+            self.suspect = self.suspect.filter(|suspect| *suspect != id);
+        }
+    }
+
+    /// A partition was taken away: it is somebody else's now.
+    pub(super) fn forget(&mut self, ids: &[PartitionId]) {
+        self.unproven.retain(|id| !ids.contains(id));
     }
 }
 
@@ -59,6 +71,8 @@ where
         };
         let Some(id) = partition.or(self.trial.suspect) else {
             self.trial.unexplained += 1;
+            let had_a_part = self.crew.slots.iter().filter(|slot| is_uncommitted(slot));
+            self.trial.unproven = had_a_part.map(|slot| slot.id).collect();
             if self.trial.unexplained >= FAILURES_MAX {
                 self.trial.cleared = Some(BTreeSet::new());
             }

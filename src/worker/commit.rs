@@ -64,8 +64,8 @@ where
                 slot.remembered = slot.open().map(|open| open.committed);
                 slot.failures.1 = 0;
             }
+            self.trial.passed(slot.id);
         }
-        self.trial.passed();
         self.commit = Some(CommitReport {
             latency: now.saturating_sub(began),
             oldest: self

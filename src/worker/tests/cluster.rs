@@ -91,6 +91,8 @@ pub(super) struct Cluster {
     /// Records that were committed without the worker's knowing it.
     pub(super) unanswered: u64,
     pub(super) missing_versions: Vec<u64>,
+    /// A source whose outcome no broker takes, and whether the answer says which partition it is of.
+    pub(super) poison: Option<(String, bool)>,
 }
 
 pub(super) type Shared = Rc<RefCell<Cluster>>;
@@ -343,6 +345,20 @@ impl FakeSink {
         );
         cluster.open = true;
     }
+
+    fn refusal(&self) -> Option<Error> {
+        let cluster = self.cluster.borrow();
+        let (source, is_named) = cluster.poison.as_ref()?;
+        let record = cluster
+            .pending
+            .iter()
+            .find(|record| record.header("tidecast.source") == *source)?;
+        Some(Error::Refused {
+            doing: "committing",
+            reason: "the record is poison".to_owned(),
+            partition: is_named.then_some(record.origin),
+        })
+    }
 }
 
 impl Sink for FakeSink {
@@ -390,6 +406,9 @@ impl Sink for FakeSink {
             return Err(failure("committing"));
         }
         self.begin();
+        if let Some(error) = self.refusal() {
+            return Err(error);
+        }
         let records = self.cluster.borrow().pending.len() as u64;
         {
             let cluster = &mut *self.cluster.borrow_mut();

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod fakes;
+mod parking;
 mod promise;
 mod recovery;
 mod sim;
