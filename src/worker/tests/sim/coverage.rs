@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::faults::Point;
+
 macro_rules! covers {
     ($( $cover:ident = $least:literal; )*) => {
         /// Something that has to happen.
@@ -15,58 +17,63 @@ macro_rules! covers {
 
 covers! {
     Event = 1000;
-    Record = 1000;
-    Replayed = 300;
-    Outcome = 900;
-    Letter = 300;
-    Commit = 900;
-    Crash = 300;
+    Record = 990;
+    Replayed = 500;
+    Outcome = 950;
+    Letter = 900;
+    Commit = 950;
+    Crash = 400;
     CrashWithOpenTransaction = 100;
-    CrashAtPoint = 100;
-    CallFailed = 200;
+    CrashAtPoint = 60;
+    CallFailed = 150;
     AnswerLost = 20;
-    CommitArrivedLate = 3;
-    TransactionTimedOut = 5;
-    AbortedByNextProducer = 50;
-    UnstableOffset = 20;
-    CommitRefusedByGeneration = 10;
-    CommitRefusedByEpoch = 5;
-    InstanceInUse = 5;
-    SessionExpired = 30;
-    Lost = 10;
-    Revoked = 100;
-    RevokedMidTurn = 20;
-    Suspended = 50;
-    SnapshotWritten = 100;
-    SnapshotRestored = 50;
-    SnapshotRefused = 10;
-    SnapshotDamaged = 20;
-    SnapshotFailed = 5;
-    LoadTooLate = 1;
-    StoreAway = 5;
-    Parked = 5;
-    ParkedWhileOthersCommit = 3;
-    BlindRead = 5;
-    OffsetsReset = 2;
-    RecordsLost = 2;
-    LogRecreated = 1;
-    PartitionAdded = 2;
-    Switched = 100;
-    LineageSwitched = 20;
-    VersionMissing = 3;
-    StateRebuilt = 2;
-    Degraded = 10;
-    OverCapacity = 20;
-    StreamForgotten = 10;
-    AbortedInputSkipped = 50;
-    Stopped = 20;
+    CommitArrivedLate = 4;
+    TransactionTimedOut = 80;
+    AbortedByNextProducer = 150;
+    UnstableOffset = 60;
+    CommitRefusedByGeneration = 8;
+    CommitRefusedByEpoch = 12;
+    InstanceInUse = 100;
+    SessionExpired = 300;
+    Lost = 250;
+    Revoked = 300;
+    RevokedMidTurn = 200;
+    Suspended = 150;
+    SnapshotWritten = 300;
+    SnapshotRestored = 150;
+    SnapshotRefused = 50;
+    SnapshotDamaged = 90;
+    SnapshotFailed = 30;
+    LoadTooLate = 200;
+    StoreAway = 30;
+    Parked = 15;
+    ParkedWhileOthersCommit = 5;
+    BlindRead = 30;
+    OffsetsReset = 100;
+    RecordsLost = 40;
+    LogRecreated = 90;
+    PartitionAdded = 60;
+    Switched = 300;
+    LineageSwitched = 150;
+    VersionMissing = 4;
+    StateRebuilt = 100;
+    Degraded = 250;
+    OverCapacity = 200;
+    StreamForgotten = 50;
+    AbortedInputSkipped = 40;
+    Stopped = 140;
 }
+
+/// Kills at each point in a thousand histories at least.
+const KILLS_MIN: u64 = 1;
 
 /// How often each happened, and in how many histories.
 #[derive(Clone, Debug)]
 pub(super) struct Coverage {
     times: Vec<u64>,
     histories: Vec<u64>,
+    /// Processes killed at each point, in the order of `Point::ALL`.
+    kills: Vec<u64>,
     pub(super) runs: u64,
 }
 
@@ -75,6 +82,7 @@ impl Default for Coverage {
         Self {
             times: vec![0; ALL.len()],
             histories: vec![0; ALL.len()],
+            kills: vec![0; Point::ALL.len()],
             runs: 0,
         }
     }
@@ -83,6 +91,10 @@ impl Default for Coverage {
 impl Coverage {
     pub(super) fn note(&mut self, cover: Cover) {
         self.times[cover as usize] += 1;
+    }
+
+    pub(super) fn note_kill(&mut self, at: Point) {
+        self.kills[at as usize] += 1;
     }
 
     pub(super) fn times(&self, cover: Cover) -> u64 {
@@ -100,6 +112,9 @@ impl Coverage {
                 other.histories[place]
             };
         }
+        for (sum, kills) in self.kills.iter_mut().zip(&other.kills) {
+            *sum += kills;
+        }
         self.runs += if single { 1 } else { other.runs };
     }
 
@@ -114,7 +129,14 @@ impl Coverage {
                 self.runs
             )
         };
-        ALL.iter().filter(rare).map(tell).collect()
+        let spared = Point::ALL
+            .iter()
+            .filter(|&&at| self.kills[at as usize] * 1000 < KILLS_MIN * self.runs);
+        ALL.iter()
+            .filter(rare)
+            .map(tell)
+            .chain(spared.map(|at| format!("kills at `{}`: {}", at.name(), self.kills[*at as usize])))
+            .collect()
     }
 }
 
@@ -128,6 +150,14 @@ impl fmt::Display for Coverage {
                 format!("{cover:?}"),
                 self.times[place],
                 self.histories[place]
+            )?;
+        }
+        for &at in Point::ALL {
+            writeln!(
+                f,
+                "  killed at {:18} {:>10} times",
+                at.name(),
+                self.kills[at as usize]
             )?;
         }
         Ok(())

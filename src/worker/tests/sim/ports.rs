@@ -12,7 +12,7 @@ use super::versions::{lineage, model};
 use super::world::{Check, Pid, World};
 use crate::engine::{Model, ModelVersion};
 use crate::worker::TurnReport;
-use crate::worker::ports::{Activity, Clock, Error, Models, Observer};
+use crate::worker::ports::{Activity, Clock, Error, Models, Observer, PartitionId};
 use crate::worker::report::{PartitionPhase, PartitionReport};
 
 /// Versions that a process knows.
@@ -67,16 +67,31 @@ pub(super) struct SimObserver {
 }
 
 impl World {
+    /// A partition is parked for what is in it, or because its offset lies beyond its log.
+    fn hear_parked(&mut self, pid: Pid, id: PartitionId, sentence: &str) {
+        if !self.processes[pid].parked.insert(id) {
+            return;
+        }
+        self.cover(Cover::Parked);
+        self.tell(|| format!("process {pid} parks {id:?}: {sentence}"));
+        let beyond = self
+            .committed
+            .get(&id)
+            .is_some_and(|entry| entry.0.0 > self.ends(id).1);
+        let poisoned = self.trouble.poison.keys().any(|entry| entry.0 == id);
+        if !beyond && !poisoned {
+            self.violate(Check::Parked, format!("{id:?} has no cause: {sentence}"));
+        }
+    }
+
     fn hear_partition(&mut self, pid: Pid, partition: &PartitionReport) {
         let id = partition.id;
         self.processes[pid].phases.insert(id, partition.phase.clone());
         if partition.switches > 64 {
             self.violate(Check::Bound, format!("{} switches of {id:?}", partition.switches));
         }
-        if let PartitionPhase::Parked(_) = &partition.phase {
-            if self.processes[pid].parked.insert(id) {
-                self.cover(Cover::Parked);
-            }
+        if let PartitionPhase::Parked(sentence) = &partition.phase {
+            self.hear_parked(pid, id, sentence);
         } else {
             self.processes[pid].parked.remove(&id);
         }
@@ -124,7 +139,14 @@ impl Observer for SimObserver {
             return;
         }
         let mut world = self.sim.world.borrow_mut();
-        world.processes[self.pid].told += report.outcomes.total();
+        // History before the start is muted as it is read, and in no commit.
+        let process = &mut world.processes[self.pid];
+        process.told += report.outcomes.total() - report.outcomes.muted;
+        let (told, heard) = (process.told, process.heard);
+        if told != heard {
+            let text = format!("process {} told of {told} outcomes, committed {heard}", self.pid);
+            world.violate(Check::Count, text);
+        }
         let trouble = report.trouble.map(str::to_owned);
         if trouble.is_some() && world.processes[self.pid].trouble != trouble {
             world.tell(|| {

@@ -2,7 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::coverage::Cover;
@@ -10,9 +12,9 @@ use super::ports::{SimClock, SimModels, SimObserver};
 use super::rng::Rng;
 use super::sink::SimSink;
 use super::source::SimSource;
-use super::step::{Fate, Feed, Step};
+use super::step::{Blow, Fate, Feed, Stage, Step};
 use super::store::{Handle, SimSnapshots};
-use super::world::{Client, Pid, Process, World};
+use super::world::{Check, Client, Pid, Process, SESSION, World};
 use crate::faults::{self, Point};
 use crate::worker::ports::NoTape;
 use crate::worker::{Ports, Worker};
@@ -34,13 +36,6 @@ pub(super) struct Sim {
     /// Whose turn it is, the innermost last.
     pub(super) running: RefCell<Vec<Pid>>,
     pub(super) depth: Cell<usize>,
-}
-
-enum Blow {
-    None,
-    Fail,
-    Kill,
-    Suspend(usize),
 }
 
 impl Sim {
@@ -82,6 +77,7 @@ impl Sim {
                 seen_start: BTreeMap::new(),
                 opened: BTreeMap::new(),
                 told: 0,
+                heard: 0,
                 parked: BTreeSet::new(),
                 phases: BTreeMap::new(),
                 trouble: None,
@@ -117,6 +113,15 @@ impl Sim {
 
     /// At the beginning of a call: it may be the process' last one, or be to fail. Whether it is to fail.
     pub(super) fn enter(self: &Rc<Self>, pid: Pid) -> bool {
+        self.run_into(pid, None)
+    }
+
+    /// The same, of a commit that has come to a stage.
+    pub(super) fn enter_stage(self: &Rc<Self>, pid: Pid, stage: Stage) -> bool {
+        self.run_into(pid, Some(stage))
+    }
+
+    fn run_into(self: &Rc<Self>, pid: Pid, stage: Option<Stage>) -> bool {
         let blow = {
             let mut world = self.world.borrow_mut();
             let now = world.now;
@@ -126,18 +131,14 @@ impl Sim {
             }
             process.last_call = now;
             process.calls += 1;
-            let calls = process.calls;
-            match process.fate {
-                Fate::CrashAtCall(at) if at == calls => Blow::Kill,
-                Fate::FailCall(at) if at == calls => Blow::Fail,
-                Fate::SuspendAtCall(at, steps) if at == calls => Blow::Suspend(steps),
-                _ => Blow::None,
-            }
+            process.fate.blow(process.calls, stage)
         };
         match blow {
             Blow::None => false,
             Blow::Fail => {
-                self.world.borrow_mut().cover(Cover::CallFailed);
+                let mut world = self.world.borrow_mut();
+                world.processes[pid].fate = Fate::Whole;
+                world.cover(Cover::CallFailed);
                 true
             }
             Blow::Kill => self.kill_running(pid),
@@ -158,6 +159,9 @@ impl Sim {
             world.tell(|| format!("process {pid} is suspended"));
             world.processes[pid].suspended = true;
             world.cover(Cover::Suspended);
+        }
+        if steps.is_multiple_of(2) {
+            self.pass(SESSION + Duration::from_secs(1));
         }
         for _ in 0..steps {
             if !self.step() {
@@ -192,7 +196,11 @@ impl Sim {
             }
         };
         if kills {
-            self.world.borrow_mut().cover(Cover::CrashAtPoint);
+            {
+                let mut world = self.world.borrow_mut();
+                world.cover(Cover::CrashAtPoint);
+                world.coverage.note_kill(at);
+            }
             self.kill_running(pid);
         }
     }
@@ -242,20 +250,22 @@ impl Sim {
             .collect()
     }
 
+    fn prepare(&self, pid: Pid, seed: u32, fate: Fate) {
+        let mut world = self.world.borrow_mut();
+        let now = world.now;
+        let process = &mut world.processes[pid];
+        process.fate = fate;
+        process.calls = 0;
+        process.points = 0;
+        process.last_call = now;
+        process.rng = Rng::new(u64::from(seed));
+    }
+
     /// One turn of a process that is not in the middle of one.
     pub(super) fn turn(self: &Rc<Self>, pid: Pid, seed: u32, fate: Fate) {
         let taken = self.workers.borrow_mut().get_mut(&pid).and_then(Option::take);
         let Some(mut worker) = taken else { return };
-        {
-            let mut world = self.world.borrow_mut();
-            let now = world.now;
-            let process = &mut world.processes[pid];
-            process.fate = fate;
-            process.calls = 0;
-            process.points = 0;
-            process.last_call = now;
-            process.rng = Rng::new(u64::from(seed));
-        }
+        self.prepare(pid, seed, fate);
         self.running.borrow_mut().push(pid);
         let turned = worker.guarded_turn();
         self.running.borrow_mut().pop();
@@ -276,20 +286,24 @@ impl Sim {
         self.world.borrow_mut().processes[pid].alive = false;
     }
 
-    /// Asks a process to stop: it commits and leaves its clients.
-    pub(super) fn stop(&self, pid: Pid) {
+    /// Asks a process to stop: it commits and leaves its clients, if it comes to that.
+    pub(super) fn stop(self: &Rc<Self>, pid: Pid, fate: Fate) {
         let taken = self.workers.borrow_mut().get_mut(&pid).and_then(Option::take);
         let Some(worker) = taken else { return };
-        self.world.borrow_mut().processes[pid].fate = Fate::Whole;
+        self.prepare(pid, u32::try_from(pid).unwrap_or(0), fate);
         self.running.borrow_mut().push(pid);
-        let stopped = worker.run(&std::sync::atomic::AtomicBool::new(true));
+        let stop = AtomicBool::new(true);
+        let stopped = catch_unwind(AssertUnwindSafe(|| worker.run(&stop)));
         self.running.borrow_mut().pop();
-        let mut world = self.world.borrow_mut();
-        world.cover(Cover::Stopped);
-        if let Err(error) = stopped {
-            world.note_end(pid, &error);
+        {
+            let mut world = self.world.borrow_mut();
+            match stopped {
+                Ok(Ok(())) => world.cover(Cover::Stopped),
+                Ok(Err(error)) => world.note_end(pid, &error),
+                Err(panic) if panic.is::<Killed>() => {}
+                Err(_) => world.violate(Check::Panic, format!("process {pid} panicked while it stopped")),
+            }
         }
-        drop(world);
         self.end(pid);
     }
 
@@ -325,9 +339,9 @@ impl Sim {
                 }
             }
             Step::Start { instance } => self.start_beside(instance),
-            Step::Stop { process } => {
+            Step::Stop { process, fate } => {
                 if let Some(pid) = self.nth(process) {
-                    self.stop(pid);
+                    self.stop(pid, fate);
                 }
             }
             Step::Kill { process } => {
@@ -354,7 +368,7 @@ impl Sim {
             let of = |process: &&Process| process.alive && process.instance == instance;
             (
                 world.processes.iter().filter(of).count(),
-                world.processes.len() % 3 == 0,
+                world.processes.len().is_multiple_of(3),
             )
         };
         if living == 0 || (living == 1 && twin) {

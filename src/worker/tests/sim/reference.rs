@@ -74,6 +74,8 @@ pub(super) struct Reference {
     pub(super) state: PartitionState,
     decoder: Decoder,
     encoder: ForecastEncoder,
+    /// Observations that had an outcome aloud so far.
+    pub(super) spoken: u64,
     /// The first thing that was wrong with a number.
     pub(super) wrong: Option<String>,
 }
@@ -91,6 +93,7 @@ impl Reference {
             id,
             decoder: Decoder::new(tools.scenario.config.input.clone()),
             encoder: ForecastEncoder::new(PIPELINE),
+            spoken: 0,
             wrong: None,
         }
     }
@@ -117,7 +120,7 @@ impl Reference {
         tools: &mut Tools<'_>,
         offset: i64,
         input: &Input,
-        mut expected: Option<&mut Vec<Expected>>,
+        expected: Option<&mut Vec<Expected>>,
     ) {
         let version = self.past.version_at(offset);
         if self.state.model().version.0 != version {
@@ -143,9 +146,10 @@ impl Reference {
         }
         let stepped = refused.iter().any(Option::is_none);
         let outcomes = stepped.then(|| tools.engine.step(&mut self.state));
-        let Some(expected) = expected.as_deref_mut() else {
+        let Some(expected) = expected else {
             return;
         };
+        self.spoken += refused.len() as u64;
         let drops = tools.scenario.config.dead_letter_drops;
         let place = |source: Source| Place {
             topic: tools.scenario.topic(self.id),

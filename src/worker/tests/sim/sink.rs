@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::coverage::Cover;
 use super::process::Sim;
 use super::source::{Membership, failed, instance_in_use};
+use super::step::Stage;
 use super::transactions::{Pending, Published};
 use super::world::{Check, Pid, Poison};
 use crate::faults::{self, Mechanism, Point};
@@ -66,12 +67,13 @@ impl SimSink {
         } else {
             world.open(pid).offsets.extend(pending);
         }
+        world.open(pid); // also where it is only offsets that are committed
         Ok(())
     }
 
-    /// The commit reaches the coordinator, now, later, or never.
-    fn end_transaction(&self) -> Result<(), Error> {
-        let fails = self.sim.enter(self.pid);
+    /// The commit reaches the coordinator, now, later, or never; of how many observations it is.
+    fn end_transaction(&self) -> Result<u64, Error> {
+        let fails = self.sim.enter_stage(self.pid, Stage::End);
         let mut world = self.sim.world.borrow_mut();
         let (pid, instance) = (self.pid, world.processes[self.pid].instance);
         if !world.processes[pid].alive {
@@ -88,8 +90,9 @@ impl SimSink {
             return Err(failed("committing"));
         }
         let stable = world.healed || world.processes[pid].rng.once_in(2);
+        let judged = world.judged;
         world.decide(instance, stable);
-        Ok(())
+        Ok(world.judged - judged)
     }
 }
 
@@ -138,22 +141,23 @@ impl Sink for SimSink {
     }
 
     fn commit(&mut self, offsets: &[Commit<'_>], membership: &Membership) -> Result<(), Error> {
-        if self.sim.enter(self.pid) {
+        if self.sim.enter_stage(self.pid, Stage::Deliver) {
             return Err(failed("delivering"));
         }
         faults::point(Point::BeforeOffsets);
         self.send_offsets(offsets, *membership)?;
         faults::point(Point::AfterOffsets);
-        if self.sim.enter(self.pid) {
+        if self.sim.enter_stage(self.pid, Stage::Offsets) {
             return Err(failed("putting offsets into the transaction"));
         }
         faults::point(Point::BeforeCommit);
-        self.end_transaction()?;
+        let observations = self.end_transaction()?;
         faults::point(Point::AfterCommit);
-        if self.sim.enter(self.pid) {
+        if self.sim.enter_stage(self.pid, Stage::Answer) {
             self.sim.world.borrow_mut().cover(Cover::AnswerLost);
             return Err(failed("hearing of the commit"));
         }
+        self.sim.world.borrow_mut().processes[self.pid].heard += observations;
         Ok(())
     }
 

@@ -19,6 +19,49 @@ pub(super) enum Fate {
     FailCall(usize),
     /// The process is stopped in its so many-th call while so many other steps happen.
     SuspendAtCall(usize, usize),
+    /// Its next commit fails at a stage.
+    FailCommit(Stage),
+    /// The process is stopped at a stage of its next commit while so many other steps happen.
+    SuspendCommit(Stage, usize),
+}
+
+/// What happens in a call.
+pub(super) enum Blow {
+    None,
+    Fail,
+    Kill,
+    Suspend(usize),
+}
+
+impl Fate {
+    /// In the so many-th call of a turn, which may be a stage of a commit.
+    pub(super) fn blow(self, call: usize, stage: Option<Stage>) -> Blow {
+        match self {
+            Self::CrashAtCall(at) if at == call => Blow::Kill,
+            Self::FailCall(at) if at == call => Blow::Fail,
+            Self::SuspendAtCall(at, steps) if at == call => Blow::Suspend(steps),
+            Self::FailCommit(at) if Some(at) == stage => Blow::Fail,
+            Self::SuspendCommit(at, steps) if Some(at) == stage => Blow::Suspend(steps),
+            _ => Blow::None,
+        }
+    }
+}
+
+/// How far a commit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Outcomes are being delivered.
+    Deliver,
+    /// The offsets are in the transaction.
+    Offsets,
+    /// The request to end the transaction is sent: it may arrive later, or never.
+    End,
+    /// The transaction is committed, the answer is on its way.
+    Answer,
+}
+
+impl Stage {
+    const ALL: [Self; 4] = [Self::Deliver, Self::Offsets, Self::End, Self::Answer];
 }
 
 /// One thing that happens. Each makes sense at any time, or does nothing: a history stays one if steps are left out.
@@ -29,7 +72,7 @@ pub(super) enum Step {
     /// A process of an instance is started, beside another one or not.
     Start { instance: usize },
     /// The so many-th living process is asked to stop, and does.
-    Stop { process: usize },
+    Stop { process: usize, fate: Fate },
     /// The so many-th living process is killed between two turns.
     Kill { process: usize },
     /// Nothing happens for so long.
@@ -87,17 +130,19 @@ impl Feed {
 }
 
 fn fate(rng: &mut Rng) -> Fate {
-    match rng.below(16) {
+    match rng.below(20) {
         0 => Fate::CrashAtCall(1 + rng.below(30)),
         1 => Fate::CrashAtPoint(rng.pick(Point::ALL), 1 + rng.below(2)),
         2 => Fate::FailCall(1 + rng.below(30)),
-        3 => Fate::SuspendAtCall(1 + rng.below(25), 1 + rng.below(12)),
+        3 => Fate::SuspendAtCall(1 + rng.below(25), 1 + rng.below(24)),
+        4 => Fate::FailCommit(rng.pick(&Stage::ALL)),
+        5 => Fate::SuspendCommit(rng.pick(&Stage::ALL), 1 + rng.below(24)),
         _ => Fate::Whole,
     }
 }
 
 fn make(rng: &mut Rng, instances: usize) -> Step {
-    const WEIGHTS: [usize; 19] = [150, 10, 2, 3, 14, 6, 12, 4, 4, 6, 1, 4, 3, 1, 1, 1, 1, 1, 1];
+    const WEIGHTS: [usize; 19] = [150, 10, 2, 3, 12, 6, 12, 4, 4, 6, 2, 4, 3, 1, 1, 1, 1, 1, 3];
     let seed = rng.seed();
     let process = rng.below(4);
     match rng.weighted(&WEIGHTS) {
@@ -109,10 +154,15 @@ fn make(rng: &mut Rng, instances: usize) -> Step {
         1 => Step::Start {
             instance: rng.below(instances),
         },
-        2 => Step::Stop { process },
+        2 => Step::Stop {
+            process,
+            fate: fate(rng),
+        },
         3 => Step::Kill { process },
         4 => Step::Pass {
-            time: Duration::from_millis(rng.pick(&[20, 200, 1_000, 3_000, 9_000, 16_000, 60_000])),
+            time: Duration::from_millis(
+                rng.pick(&[20, 200, 1_000, 1_000, 3_000, 3_000, 9_000, 16_000, 60_000]),
+            ),
         },
         5 => Step::Rebalance { seed },
         6 => Step::Write { seed },

@@ -8,7 +8,7 @@ use super::coverage::Cover;
 use super::process::Sim;
 use super::reference::Past;
 use super::rng::Rng;
-use super::world::{Opened, Pid, World};
+use super::world::{Check, Opened, Pid, World};
 use crate::engine::snapshot::{Block, Content, Encoder, Header, read, read_header};
 use crate::faults::{self, Point};
 use crate::series::observation::NextOffset;
@@ -18,6 +18,9 @@ use crate::worker::snapshots::{Ended, Wanted};
 
 /// Snapshots of the same past that stay.
 const KEEP: usize = 2;
+
+/// Blocks that a worker may have on their way.
+const BLOCKS_MAX: usize = 64;
 
 /// A snapshot under its name.
 #[derive(Clone, Debug)]
@@ -111,9 +114,7 @@ impl World {
         } = writing;
         let past = self.check_snapshot(id, &header, &bytes, &opened);
         // The log forgets by it, also where nothing was committed since the restore.
-        if let Some(current) = self.processes[pid].opened.get_mut(&id)
-            && current.serial == opened.serial
-        {
+        if let Some(current) = self.processes[pid].opened.get_mut(&id) {
             current.past.get_or_insert_with(|| past.clone());
         }
         self.store.serial += 1;
@@ -296,6 +297,10 @@ impl Snapshots for SimSnapshots {
                 writing.encoder.block(&block, &mut writing.bytes);
             }
             handle.empties.push_back((due, block));
+            let waiting = handle.empties.len();
+            if waiting > BLOCKS_MAX {
+                world.violate(Check::Bound, format!("{waiting} blocks are outstanding"));
+            }
         }
         faults::point(Point::SnapshotWrite);
     }

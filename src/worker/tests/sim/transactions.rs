@@ -67,6 +67,14 @@ impl World {
     /// A new producer under an instance's id: fences the one before and ends its transaction.
     pub(super) fn new_producer(&mut self, pid: Pid) {
         let instance = self.processes[pid].instance;
+        let arriving = self.producers[instance]
+            .transaction
+            .as_ref()
+            .is_some_and(|transaction| transaction.arriving);
+        if arriving && self.processes[pid].rng.once_in(2) {
+            self.cover(Cover::CommitArrivedLate);
+            self.decide(instance, true); // the old producer's request came first
+        }
         let producer = &mut self.producers[instance];
         producer.epoch += 1;
         self.processes[pid].epoch = Some(producer.epoch);

@@ -23,8 +23,9 @@ pub(super) type Pid = usize;
 
 /// A member that is not heard of for so long is taken out of its group.
 pub(super) const SESSION: Duration = Duration::from_secs(8);
-/// A transaction that is not ended for so long is aborted.
-pub(super) const TRANSACTION: Duration = Duration::from_secs(15);
+/// A transaction that is not ended for so long is aborted: longer than a session, so that a process can sleep through
+/// the one and not the other.
+pub(super) const TRANSACTION: Duration = Duration::from_secs(25);
 
 /// What was found to be wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub(super) enum Check {
     Bound,
     /// A published number is not finite, or quantiles cross.
     Numbers,
+    /// A partition is out of service without a cause of its own.
+    Parked,
     /// Counters do not agree with what happened.
     Count,
     /// The worker panicked.
@@ -71,8 +74,6 @@ pub(super) enum Check {
 /// How a partition came to be read by a process.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Opened {
-    /// Tells this time from others.
-    pub(super) serial: u64,
     /// Oldest offset left, as the process was told.
     pub(super) log_start: i64,
     /// Ranges that are in no state though they lie between the base and the position: they were deleted before they
@@ -127,8 +128,9 @@ pub(super) struct Process {
     pub(super) snapshots: Handle,
     pub(super) seen_start: BTreeMap<PartitionId, i64>,
     pub(super) opened: BTreeMap<PartitionId, Opened>,
-    /// Observations that it has told outcomes of.
+    /// Observations that it has told outcomes of, and those of the commits that it knows of.
     pub(super) told: u64,
+    pub(super) heard: u64,
     pub(super) parked: BTreeSet<PartitionId>,
     /// How far it says its partitions are.
     pub(super) phases: BTreeMap<PartitionId, PartitionPhase>,
@@ -180,8 +182,8 @@ pub(super) struct World {
     pub(super) engine: Option<Box<Engine>>,
     pub(super) coverage: Coverage,
     pub(super) violation: Option<Violation>,
-    /// Partitions opened so far.
-    pub(super) opened: u64,
+    /// Observations with an outcome so far, published or only counted.
+    pub(super) judged: u64,
     /// Something happened after which a state may have to be made anew.
     pub(super) excused: bool,
     /// What happened, in words, where somebody wants to read it.
