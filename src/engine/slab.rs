@@ -5,7 +5,9 @@ use bytemuck::{Pod, Zeroable};
 /// f32 words of a line.
 pub(crate) const LINE_WORDS: usize = 16;
 /// Rows of a chunk: at 10 KB a row 5 MB, large enough for huge pages, small enough for a partition of few streams.
-const CHUNK_ROWS: usize = 512;
+///
+/// Tests have many small slabs, and cross the chunks' borders with few rows.
+const CHUNK_ROWS: usize = if cfg!(test) { 8 } else { 512 };
 
 /// One cache line of f32 words; rows are whole lines, so that no two rows share one.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
