@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::broker::daemon::{Daemon, await_until, pass};
-use crate::broker::{Broker, kcat, topics, unique};
+use crate::broker::{Broker, Names, kcat, sections};
 use crate::outcomes::streams_are_in_order;
 
 const PARTITIONS: i32 = 3;
@@ -21,32 +21,30 @@ const KILLS_MAX: usize = 25;
 /// Observations of a partition that are fed at a time: whole minutes of all its streams.
 const BURST: usize = 17 * STREAMS;
 
-fn config(broker: &Broker, group: &str, instance: &str, topics: (&str, &str)) -> String {
-    let (input, output) = topics;
+fn config(broker: &Broker, names: &Names, instance: &str) -> String {
+    let kafka = format!(
+        r#"commit_interval_ms = {COMMIT_MS}
+client = {{ "session.timeout.ms" = "6000" }}"#
+    );
+    let sections = sections(&broker.servers, &names.group, instance, &kafka);
+    let Names {
+        input,
+        forecasts,
+        letters,
+        ..
+    } = names;
     format!(
-        r#"
-[service]
-instance = "{instance}"
-http = "{{http}}"
-log_format = "text"
-[kafka]
-brokers = ["{}"]
-group = "{group}"
-commit_interval_ms = {COMMIT_MS}
-client = {{ "session.timeout.ms" = "6000" }}
-[store]
-url = "file://{{dir}}/store"
+        r#"{sections}
 [training]
 cpu_share = 0
 [pipeline.plant]
 input = {{ topics = ["{input}"], format = "json", id = "id", time = "t", values = ["v"], start = "earliest" }}
-output = {{ topic = "{output}", start_when = "always" }}
-dead_letter = {{ topic = "{output}.dead", drops = true }}
+output = {{ topic = "{forecasts}", start_when = "always" }}
+dead_letter = {{ topic = "{letters}", drops = true }}
 interval = "1m"
 seasons = [12]
 horizons = [1, 2, 6]
-"#,
-        broker.servers
+"#
     )
 }
 
@@ -142,12 +140,8 @@ fn left_open(servers: &str, topic: &str) -> bool {
     })
 }
 
-/// Group, input topic, output topic.
-type Names<'a> = (&'a str, &'a str, &'a str);
-
 /// Kills it at random moments under a feed that never pauses; the records, and how often every partition was fed.
-fn run_killed(broker: &Broker, dir: &Path, names: Names<'_>, seed: u64) -> (Vec<kcat::Record>, usize) {
-    let (group, input, output) = names;
+fn run_killed(broker: &Broker, dir: &Path, names: &Names, seed: u64) -> (Vec<kcat::Record>, usize) {
     let mut random = rand_pcg::Pcg64::seed_from_u64(seed);
     let killing = AtomicBool::new(true);
     let (fed, rounds) = std::thread::scope(|scope| {
@@ -155,26 +149,26 @@ fn run_killed(broker: &Broker, dir: &Path, names: Names<'_>, seed: u64) -> (Vec<
             let mut feeds = Feed::all(seed);
             let (mut fed, mut rounds) = (0, 0);
             while killing.load(Ordering::Relaxed) {
-                fed += feed(broker, input, &mut feeds);
+                fed += feed(broker, &names.input, &mut feeds);
                 rounds += 1;
             }
             (fed, rounds)
         });
         for kill in 1..=KILLS_MAX {
-            let daemon = Daemon::start(dir, &config(broker, group, "a", (input, output)));
+            let daemon = Daemon::start(dir, &config(broker, names, "a"));
             // From before its first transaction to deep inside its work.
             pass(Duration::from_millis(random.random_range(300..3500)));
             daemon.kill();
             // All of them may have fallen between transactions: then a few more.
-            if kill >= KILLS && left_open(&broker.servers, output) {
+            if kill >= KILLS && left_open(&broker.servers, &names.forecasts) {
                 break;
             }
         }
         killing.store(false, Ordering::Relaxed);
         feeder.join().unwrap()
     });
-    let daemon = Daemon::start(dir, &config(broker, group, "a", (input, output)));
-    let records = await_outcomes(broker, output, fed);
+    let daemon = Daemon::start(dir, &config(broker, names, "a"));
+    let records = await_outcomes(broker, &names.forecasts, fed);
     assert!(daemon.terminate().success());
     (records, rounds)
 }
@@ -182,15 +176,14 @@ fn run_killed(broker: &Broker, dir: &Path, names: Names<'_>, seed: u64) -> (Vec<
 fn run_undisturbed(
     broker: &Broker,
     dir: &Path,
-    names: Names<'_>,
+    names: &Names,
     rounds: usize,
     seed: u64,
 ) -> Vec<kcat::Record> {
-    let (group, input, output) = names;
     let mut feeds = Feed::all(seed);
-    let fed: usize = (0..rounds).map(|_| feed(broker, input, &mut feeds)).sum();
-    let daemon = Daemon::start(dir, &config(broker, group, "a", (input, output)));
-    let records = await_outcomes(broker, output, fed);
+    let fed: usize = (0..rounds).map(|_| feed(broker, &names.input, &mut feeds)).sum();
+    let daemon = Daemon::start(dir, &config(broker, names, "a"));
+    let records = await_outcomes(broker, &names.forecasts, fed);
     assert!(daemon.terminate().success());
     records
 }
@@ -198,24 +191,16 @@ fn run_undisturbed(
 #[test]
 fn crashes_ten_kills_lose_and_double_nothing_and_change_no_byte() {
     let seed = 7;
-    let (group, input, output) = ("crashes", "crashes.in", "crashes.out");
     // Same names on two brokers: the weights come from group and pipeline, the records name their topic.
     let brokers = [Broker::start("killed"), Broker::start("undisturbed")];
+    let names = Names::new("crashes");
     for broker in &brokers {
-        topics(
-            broker,
-            &[
-                (input, PARTITIONS),
-                (output, PARTITIONS),
-                ("crashes.out.dead", PARTITIONS),
-            ],
-        );
+        names.make(broker, PARTITIONS);
     }
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let names = (group, input, output);
-    let (killed, rounds) = run_killed(&brokers[0], dirs[0].path(), names, seed);
+    let (killed, rounds) = run_killed(&brokers[0], dirs[0].path(), &names, seed);
     // The kills did hit work in flight: what a careless reader sees beyond the committed records was aborted.
-    let published = kcat::count(&brokers[0].servers, output, false);
+    let published = kcat::count(&brokers[0].servers, &names.forecasts, false);
     println!(
         "{} records, {} more in aborted transactions",
         killed.len(),
@@ -225,33 +210,24 @@ fn crashes_ten_kills_lose_and_double_nothing_and_change_no_byte() {
         published > killed.len(),
         "no kill hit an open transaction (seed {seed})"
     );
-    let undisturbed = run_undisturbed(&brokers[1], dirs[1].path(), names, rounds, seed);
+    let undisturbed = run_undisturbed(&brokers[1], dirs[1].path(), &names, rounds, seed);
     streams_are_in_order(&killed);
     let (killed, undisturbed) = (by_source(&killed), by_source(&undisturbed));
     assert_eq!(killed.len(), undisturbed.len());
     for (source, record) in &undisturbed {
         assert_eq!(killed.get(source), Some(record), "{source} (seed {seed})");
     }
-    assert!(kcat::read(&brokers[0].servers, "crashes.out.dead").is_empty());
+    assert!(kcat::read(&brokers[0].servers, &names.letters).is_empty());
 }
 
 #[test]
 fn crashes_two_instances_share_the_partitions_and_hand_them_over() {
     let broker = Broker::shared();
-    let group = unique("share");
-    let (input, output) = (format!("{group}.in"), format!("{group}.out"));
-    topics(
-        broker,
-        &[
-            (&input, PARTITIONS),
-            (&output, PARTITIONS),
-            (&format!("{output}.dead"), PARTITIONS),
-        ],
-    );
+    let names = Names::made(broker, "share", PARTITIONS);
     let dir = tempfile::tempdir().unwrap();
-    let text = |instance: &str| config(broker, &group, instance, (&input, &output));
+    let text = |instance: &str| config(broker, &names, instance);
     let mut feeds = Feed::all(11);
-    let mut fed = feed(broker, &input, &mut feeds);
+    let mut fed = feed(broker, &names.input, &mut feeds);
     let mut first = Daemon::start(dir.path(), &text("a"));
     first.await_ready();
     let mut second = Daemon::start(dir.path(), &text("b"));
@@ -261,13 +237,13 @@ fn crashes_two_instances_share_the_partitions_and_hand_them_over() {
             [&first, &second].map(|daemon| daemon.metric("tidecast_partitions", "").unwrap_or(0.0) as i32);
         (held.iter().all(|&count| count > 0) && held.iter().sum::<i32>() == PARTITIONS).then_some(())
     });
-    fed += feed(broker, &input, &mut feeds);
-    await_outcomes(broker, &output, fed);
+    fed += feed(broker, &names.input, &mut feeds);
+    await_outcomes(broker, &names.forecasts, fed);
     // The second leaves under load; the first takes its partitions back after the session time-out.
-    fed += feed(broker, &input, &mut feeds);
+    fed += feed(broker, &names.input, &mut feeds);
     assert!(second.terminate().success());
-    fed += feed(broker, &input, &mut feeds);
-    let records = await_outcomes(broker, &output, fed);
+    fed += feed(broker, &names.input, &mut feeds);
+    let records = await_outcomes(broker, &names.forecasts, fed);
     streams_are_in_order(&records);
     assert_eq!(by_source(&records).len(), fed);
     assert!(first.terminate().success());
@@ -276,20 +252,11 @@ fn crashes_two_instances_share_the_partitions_and_hand_them_over() {
 #[test]
 fn crashes_sigterm_under_load_ends_with_0_within_the_grace() {
     let broker = Broker::shared();
-    let group = unique("term");
-    let (input, output) = (format!("{group}.in"), format!("{group}.out"));
-    topics(
-        broker,
-        &[
-            (&input, PARTITIONS),
-            (&output, PARTITIONS),
-            (&format!("{output}.dead"), PARTITIONS),
-        ],
-    );
+    let names = Names::made(broker, "term", PARTITIONS);
     let dir = tempfile::tempdir().unwrap();
     let mut feeds = Feed::all(13);
-    let fed: usize = (0..20).map(|_| feed(broker, &input, &mut feeds)).sum();
-    let text = config(broker, &group, "a", (&input, &output));
+    let fed: usize = (0..20).map(|_| feed(broker, &names.input, &mut feeds)).sum();
+    let text = config(broker, &names, "a");
     let daemon = Daemon::start(dir.path(), &text);
     await_until("it is at work", Duration::from_secs(60), || {
         daemon
@@ -303,7 +270,7 @@ fn crashes_sigterm_under_load_ends_with_0_within_the_grace() {
     assert!(status.success(), "{status} after:\n{before}");
     // What it left undone, the next one does, once.
     let next = Daemon::start(dir.path(), &text);
-    let records = await_outcomes(broker, &output, fed);
+    let records = await_outcomes(broker, &names.forecasts, fed);
     assert_eq!(by_source(&records).len(), fed);
     assert!(next.terminate().success());
 }
@@ -311,8 +278,9 @@ fn crashes_sigterm_under_load_ends_with_0_within_the_grace() {
 #[test]
 fn crashes_kafka_away_at_start_is_waited_for() {
     let broker = Broker::reserve("late", 1);
+    let names = Names::new("late");
     let dir = tempfile::tempdir().unwrap();
-    let mut daemon = Daemon::start(dir.path(), &config(&broker, "late", "a", ("late.in", "late.out")));
+    let mut daemon = Daemon::start(dir.path(), &config(&broker, &names, "a"));
     let (status, reasons) = await_until("it says why it is not ready", Duration::from_secs(30), || {
         daemon
             .get("/readyz")
@@ -321,37 +289,24 @@ fn crashes_kafka_away_at_start_is_waited_for() {
     assert_eq!(status, 503, "{reasons}");
     assert_eq!(daemon.get("/livez").map(|(status, _)| status), Some(200));
     broker.launch();
-    topics(
-        &broker,
-        &[
-            ("late.in", PARTITIONS),
-            ("late.out", PARTITIONS),
-            ("late.out.dead", PARTITIONS),
-        ],
-    );
-    let fed = feed(&broker, "late.in", &mut Feed::all(17));
+    names.make(&broker, PARTITIONS);
+    let fed = feed(&broker, &names.input, &mut Feed::all(17));
     daemon.await_ready();
-    assert_eq!(by_source(&await_outcomes(&broker, "late.out", fed)).len(), fed);
+    assert_eq!(
+        by_source(&await_outcomes(&broker, &names.forecasts, fed)).len(),
+        fed
+    );
     assert!(daemon.terminate().success());
 }
 
 #[test]
 fn crashes_second_process_of_an_instance_makes_one_exit_with_76() {
     let broker = Broker::shared();
-    let group = unique("twin");
-    let (input, output) = (format!("{group}.in"), format!("{group}.out"));
-    topics(
-        broker,
-        &[
-            (&input, PARTITIONS),
-            (&output, PARTITIONS),
-            (&format!("{output}.dead"), PARTITIONS),
-        ],
-    );
+    let names = Names::made(broker, "twin", PARTITIONS);
     let dir = tempfile::tempdir().unwrap();
-    let text = config(broker, &group, "a", (&input, &output));
+    let text = config(broker, &names, "a");
     let mut twins = [Daemon::start(dir.path(), &text), Daemon::start(dir.path(), &text)];
-    let fed = feed(broker, &input, &mut Feed::all(19));
+    let fed = feed(broker, &names.input, &mut Feed::all(19));
     let (gone, status) = await_until("one of them ends", Duration::from_secs(60), || {
         twins
             .iter_mut()
@@ -364,7 +319,10 @@ fn crashes_second_process_of_an_instance_makes_one_exit_with_76() {
             .log()
             .contains("`service.instance` `a` is in use by another process")
     );
-    assert_eq!(by_source(&await_outcomes(broker, &output, fed)).len(), fed);
+    assert_eq!(
+        by_source(&await_outcomes(broker, &names.forecasts, fed)).len(),
+        fed
+    );
     let [first, second] = twins;
     assert!((if gone == 0 { second } else { first }).terminate().success());
 }
@@ -373,31 +331,22 @@ fn crashes_second_process_of_an_instance_makes_one_exit_with_76() {
 #[test]
 fn crashes_warm_up_history_is_muted_and_makes_streams_ready() {
     let broker = Broker::shared();
-    let group = unique("warm");
-    let (input, output) = (format!("{group}.in"), format!("{group}.out"));
-    topics(
-        broker,
-        &[
-            (&input, PARTITIONS),
-            (&output, PARTITIONS),
-            (&format!("{output}.dead"), PARTITIONS),
-        ],
-    );
+    let names = Names::made(broker, "warm", PARTITIONS);
     let dir = tempfile::tempdir().unwrap();
-    let text = config(broker, &group, "a", (&input, &output))
+    let text = config(broker, &names, "a")
         .replace("start = \"earliest\"", "start = \"latest\", warmup = \"1h\"")
         .replace("start_when = \"always\"", "start_when = \"ready\"");
     let mut feeds = Feed::all(23);
-    let history = feed(broker, &input, &mut feeds) + feed(broker, &input, &mut feeds);
+    let history = feed(broker, &names.input, &mut feeds) + feed(broker, &names.input, &mut feeds);
     let mut daemon = Daemon::start(dir.path(), &text);
     daemon.await_ready();
     await_until("the history is read", Duration::from_secs(30), || {
         let muted = daemon.metric("tidecast_observations_total", "muted")?;
         (muted as usize == history).then_some(())
     });
-    assert!(kcat::read(&broker.servers, &output).is_empty());
-    let fed = feed(broker, &input, &mut feeds);
-    let records = await_outcomes(broker, &output, fed);
+    assert!(kcat::read(&broker.servers, &names.forecasts).is_empty());
+    let fed = feed(broker, &names.input, &mut feeds);
+    let records = await_outcomes(broker, &names.forecasts, fed);
     for record in &records {
         let json: serde_json::Value = serde_json::from_str(record.value.as_ref().unwrap()).unwrap();
         assert_eq!(json["status"], "ready", "{json}");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::broker::daemon::{Daemon, await_until};
-use crate::broker::{Broker, kcat, topics, unique};
+use crate::broker::{Broker, kcat, sections, topics, unique};
 
 const STREAMS: usize = 12;
 /// Steps of every stream between two looks at how far training is.
@@ -35,22 +35,12 @@ experts = ["last", "seasonal", "level", "week_profile", "day", "week"{network}]
         )
     };
     format!(
-        r#"
-[service]
-instance = "a"
-http = "{{http}}"
-log_format = "text"
-[kafka]
-brokers = ["{}"]
-group = "{name}"
-commit_interval_ms = 100
-[store]
-url = "file://{{dir}}/store"
+        r#"{}
 [training]
 cpu_share = 1
 publish_interval_s = 1
 {}{}"#,
-        broker.servers,
+        sections(&broker.servers, name, "a", "commit_interval_ms = 100"),
         pipeline("learning", r#", "network""#),
         pipeline("experts", "")
     )

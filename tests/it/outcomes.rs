@@ -4,35 +4,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::broker::daemon::{Daemon, await_until};
-use crate::broker::{Broker, kcat, topics, unique};
+use crate::broker::{Broker, Names, kcat, sections};
 
 /// Fields by dotted path, two values: every message below is read by this.
 const INPUT: &str = r#"format = "json", id = "meta.id", time = "meta.t", values = ["flow", "heat"], start = "earliest", value_max_bytes = 4096"#;
 
-fn config(broker: &Broker, name: &str, input: &str) -> String {
+fn config(broker: &Broker, names: &Names, input: &str) -> String {
+    let sections = sections(&broker.servers, &names.group, "a", "commit_interval_ms = 100");
+    let Names {
+        input: topic,
+        forecasts,
+        letters,
+        ..
+    } = names;
     format!(
-        r#"
-[service]
-instance = "a"
-http = "{{http}}"
-log_format = "text"
-[kafka]
-brokers = ["{}"]
-group = "{name}"
-commit_interval_ms = 100
-[store]
-url = "file://{{dir}}/store"
+        r#"{sections}
 [training]
 cpu_share = 0
 [pipeline.plant]
-input = {{ topics = ["{name}.in"], {input} }}
-output = {{ topic = "{name}.out", start_when = "always" }}
-dead_letter = {{ topic = "{name}.dead", drops = true }}
+input = {{ topics = ["{topic}"], {input} }}
+output = {{ topic = "{forecasts}", start_when = "always" }}
+dead_letter = {{ topic = "{letters}", drops = true }}
 interval = "1m"
 horizons = [1, 3]
 streams_max = 8
-"#,
-        broker.servers
+"#
     )
 }
 
@@ -158,10 +154,10 @@ fn extremes() -> Vec<Case> {
 /// source (`topic/partition/offset/index`) to outcome.
 type Outcomes = BTreeMap<String, String>;
 
-fn published(broker: &Broker, name: &str) -> (Vec<kcat::Record>, Vec<kcat::Record>) {
+fn published(broker: &Broker, names: &Names) -> (Vec<kcat::Record>, Vec<kcat::Record>) {
     (
-        kcat::read(&broker.servers, &format!("{name}.out")),
-        kcat::read(&broker.servers, &format!("{name}.dead")),
+        kcat::read(&broker.servers, &names.forecasts),
+        kcat::read(&broker.servers, &names.letters),
     )
 }
 
@@ -191,25 +187,17 @@ fn outcomes_of(forecasts: &[kcat::Record], dead: &[kcat::Record]) -> Outcomes {
 #[test]
 fn outcomes_every_observation_of_a_poisoned_input_has_exactly_one() {
     let broker = Broker::shared();
-    let name = unique("poison");
-    topics(
-        broker,
-        &[
-            (&format!("{name}.in"), 1),
-            (&format!("{name}.out"), 1),
-            (&format!("{name}.dead"), 1),
-        ],
-    );
+    let names = Names::made(broker, "poison", 1);
     let cases = cases();
     let messages: Vec<_> = cases
         .iter()
         .map(|case| (case.key, case.value.as_deref()))
         .collect();
-    kcat::write(&broker.servers, &format!("{name}.in"), 0, &messages);
+    kcat::write(&broker.servers, &names.input, 0, &messages);
     let expected: Outcomes = (0..)
         .zip(&cases)
         .flat_map(|(offset, case): (u64, &Case)| {
-            let source = format!("{name}.in/0/{offset}");
+            let source = format!("{}/0/{offset}", names.input);
             (0..)
                 .zip(&case.outcomes)
                 .map(move |(index, outcome): (u64, _)| (format!("{source}/{index}"), (*outcome).to_owned()))
@@ -217,10 +205,10 @@ fn outcomes_every_observation_of_a_poisoned_input_has_exactly_one() {
         .collect();
 
     let dir = tempfile::tempdir().unwrap();
-    let mut daemon = Daemon::start(dir.path(), &config(broker, &name, INPUT));
+    let mut daemon = Daemon::start(dir.path(), &config(broker, &names, INPUT));
     daemon.await_ready();
     let (forecasts, dead) = await_until("all outcomes", Duration::from_secs(30), || {
-        let (forecasts, dead) = published(broker, &name);
+        let (forecasts, dead) = published(broker, &names);
         (forecasts.len() + dead.len() >= expected.len()).then_some((forecasts, dead))
     });
     assert!(daemon.terminate().success());
@@ -299,27 +287,19 @@ fn forecasts_keep_the_contract(forecasts: &[kcat::Record]) {
 #[test]
 fn outcomes_of_keys_that_are_no_text() {
     let broker = Broker::shared();
-    let name = unique("keys");
-    topics(
-        broker,
-        &[
-            (&format!("{name}.in"), 1),
-            (&format!("{name}.out"), 1),
-            (&format!("{name}.dead"), 1),
-        ],
-    );
+    let names = Names::made(broker, "keys", 1);
     let input = r#"format = "json", values = ["v"], start = "earliest""#;
     kcat::write_bytes(
         &broker.servers,
-        &format!("{name}.in"),
+        &names.input,
         0,
         b"pump\x01{\"v\":1}\npu\xffmp\x01{\"v\":1}\n\x01{\"v\":2}\n",
     );
     let dir = tempfile::tempdir().unwrap();
-    let mut daemon = Daemon::start(dir.path(), &config(broker, &name, input));
+    let mut daemon = Daemon::start(dir.path(), &config(broker, &names, input));
     daemon.await_ready();
     let outcomes = await_until("three outcomes", Duration::from_secs(30), || {
-        let (forecasts, dead) = published(broker, &name);
+        let (forecasts, dead) = published(broker, &names);
         let outcomes = outcomes_of(&forecasts, &dead);
         (outcomes.len() == 3).then_some(outcomes)
     });
@@ -327,25 +307,24 @@ fn outcomes_of_keys_that_are_no_text() {
     let found: Vec<_> = outcomes.values().map(String::as_str).collect();
     assert_eq!(found, ["forecast", "not_utf8", "no_stream"]);
     let sources: BTreeSet<_> = outcomes.keys().cloned().collect();
-    assert!(sources.contains(&format!("{name}.in/0/1/0")));
+    assert!(sources.contains(&format!("{}/0/1/0", names.input)));
 }
 
 /// Key, value, headers and timestamp of a dead letter are those received, to the byte; ours come behind them.
 #[test]
 fn outcomes_dead_letter_is_the_record_byte_for_byte() {
     let broker = Broker::shared();
-    let name = unique("bytes");
-    let (input, dead) = (format!("{name}.in"), format!("{name}.dead"));
-    topics(broker, &[(&input, 1), (&format!("{name}.out"), 1), (&dead, 1)]);
+    let names = Names::made(broker, "bytes", 1);
+    let input = &names.input;
     let line = b"k\xfe\x02y\x01\xff\xfe{\"v\":\x03}\x80\n";
     let headers = ["trace=4bf9 2f", "tidecast.source=not/ours/0/0"];
-    kcat::write_with(&broker.servers, &input, 0, line, &headers);
+    kcat::write_with(&broker.servers, input, 0, line, &headers);
     let dir = tempfile::tempdir().unwrap();
-    let mut daemon = Daemon::start(dir.path(), &config(broker, &name, INPUT));
+    let mut daemon = Daemon::start(dir.path(), &config(broker, &names, INPUT));
     daemon.await_ready();
-    let received = kcat::read_bytes(&broker.servers, &input, "%T|%K|%k|%S|%s|%h");
+    let received = kcat::read_bytes(&broker.servers, input, "%T|%K|%k|%S|%s|%h");
     let letter = await_until("the dead letter", Duration::from_secs(30), || {
-        let letter = kcat::read_bytes(&broker.servers, &dead, "%T|%K|%k|%S|%s|%h");
+        let letter = kcat::read_bytes(&broker.servers, &names.letters, "%T|%K|%k|%S|%s|%h");
         (!letter.is_empty()).then_some(letter)
     });
     assert!(daemon.terminate().success());

@@ -112,12 +112,13 @@ pub(crate) fn free_port() -> u16 {
 /// The first of so many ports in a row.
 fn free_ports(count: u16) -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    // Below the ephemeral range, apart for parallel runs of this binary.
-    let base = 20_000 + (std::process::id() % 24) * 500;
+    // Below the ephemeral range, apart for parallel runs of this binary: a node that is revived must find its ports free,
+    // and its own quorum listens 501 above.
+    let base = 20_000 + (std::process::id() % 12) * 1000;
     loop {
         let next = NEXT.fetch_add(u32::from(count), Ordering::Relaxed);
         let first = u16::try_from(base + next).unwrap();
-        // A node's own quorum listens 501 above its port.
+        assert!(next < 498, "more ports than a run of this binary has");
         let mut ports = (first..first + count).flat_map(|port| [port, port + 501]);
         if ports.all(|port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()) {
             return first;
@@ -143,6 +144,11 @@ pub(crate) fn client(broker: &Broker) -> kafka::Config {
 
 /// Makes topics (name, partitions).
 pub(crate) fn topics(broker: &Broker, topics: &[(&str, i32)]) {
+    try_topics(broker, topics).unwrap();
+}
+
+/// The same, where one may still be there.
+pub(crate) fn try_topics(broker: &Broker, topics: &[(&str, i32)]) -> Result<(), admin::Error> {
     let wanted: Vec<_> = topics
         .iter()
         .map(|&(name, partitions)| admin::Wanted {
@@ -152,7 +158,7 @@ pub(crate) fn topics(broker: &Broker, topics: &[(&str, i32)]) {
             settings: &[("retention.ms", "-1")],
         })
         .collect();
-    admin::create(&client(broker), &wanted, std::time::Duration::from_secs(30)).unwrap();
+    admin::create(&client(broker), &wanted, std::time::Duration::from_secs(30))
 }
 
 /// The group and the topics of one pipeline.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 use rdkafka::ClientConfig;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 
@@ -45,6 +45,8 @@ pub(crate) struct Recipe {
     /// Null readings take a step and publish nothing: where versions of the weights switch, nobody outside can tell which
     /// one took it.
     pub(crate) nulls: bool,
+    /// Records that cannot be read, of a hundred; at most 94.
+    pub(crate) refused_percent: u32,
     /// Minutes between two jumps of the clock; 0 for none.
     pub(crate) jump_minutes: i64,
 }
@@ -119,19 +121,25 @@ impl Feed {
         }
         let (last, value) = (self.stream - 1, self.value());
         let trace: &[(&str, &[u8])] = &[("trace", b"4b\xfff9"), ("tidecast.source", b"not/ours")];
-        Some(match self.random.random_range(0..100) {
-            0 => self.message(Some(b"\xff\xfe{\"v\":\x03}\x80".to_vec()), trace, &["not_utf8"]),
-            1 => self.message(Some(br#"{"id":"s"#.to_vec()), trace, &["malformed"]),
-            2 => self.message(None, &[], &["empty"]),
-            3..6 => {
+        let refused = self.recipe.refused_percent;
+        let draw = self.random.random_range(0..100);
+        if draw < refused {
+            return Some(match draw % 3 {
+                0 => self.message(Some(b"\xff\xfe{\"v\":\x03}\x80".to_vec()), trace, &["not_utf8"]),
+                1 => self.message(Some(br#"{"id":"s"#.to_vec()), trace, &["malformed"]),
+                _ => self.message(None, &[], &["empty"]),
+            });
+        }
+        Some(match draw - refused {
+            0..3 => {
                 let text = self.object(last, 0, Some(value));
                 self.message(Some(text.into_bytes()), &[], &["duplicate"])
             }
-            6..8 => {
+            3..5 => {
                 let text = self.object(last, 3, Some(value));
                 self.message(Some(text.into_bytes()), trace, &["late"])
             }
-            8 => {
+            5 => {
                 let text = format!("[{},7]", self.object(last, 0, Some(value)));
                 self.message(Some(text.into_bytes()), &[], &["duplicate", "malformed"])
             }
@@ -241,12 +249,18 @@ pub(crate) fn send(
         record.payload = message.value.as_deref();
         match producer.send(record) {
             Ok(()) => return,
-            Err((error, _)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
-                pass(Duration::from_millis(20));
-            }
+            // No room, or a partition that was made a moment ago.
+            Err((error, _)) if passes(&error) => pass(Duration::from_millis(20)),
             Err((error, _)) => panic!("feeding {topic}/{partition}: {error}"),
         }
     }
+}
+
+fn passes(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::QueueFull | RDKafkaErrorCode::UnknownPartition)
+    )
 }
 
 impl Feeder {
@@ -311,11 +325,9 @@ fn run(
     loop {
         match state.load(Ordering::Acquire) {
             ENDING => break,
-            PAUSING => {
-                if producer.flush(Duration::from_millis(500)).is_ok() {
-                    // Unless told otherwise meanwhile.
-                    let _ = state.compare_exchange(PAUSING, PAUSED, Ordering::AcqRel, Ordering::Acquire);
-                }
+            PAUSING if producer.flush(Duration::from_millis(500)).is_ok() => {
+                // Unless told otherwise meanwhile.
+                let _ = state.compare_exchange(PAUSING, PAUSED, Ordering::AcqRel, Ordering::Acquire);
             }
             FEEDING => {
                 while feeds.len() < usize::from(count.load(Ordering::Acquire)) {

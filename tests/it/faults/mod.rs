@@ -12,10 +12,20 @@
 //! Tests named `faults_control_…` switch a mechanism off and want to see the oracle red. `soak_…` repeat scenarios with
 //! random seeds for `TIDECAST_SOAK_SECONDS`.
 
+mod brokers;
+mod cluster;
+#[cfg(feature = "faults")]
+mod controls;
 mod feed;
+mod network;
 mod observer;
 mod oracle;
+#[cfg(feature = "faults")]
+mod points;
 mod processes;
 mod proxy;
 mod rerun;
 mod rig;
+mod soak;
+mod stores;
+mod topics;

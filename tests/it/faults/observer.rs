@@ -290,6 +290,14 @@ impl Observer {
         })
     }
 
+    /// Whether something of this input partition was served.
+    pub(crate) fn has_forecast_of(&self, partition: i32) -> bool {
+        self.with_seen(|seen| {
+            let mut forecasts = seen.of(Topic::Forecasts);
+            forecasts.any(|(_, record)| record.source().is_some_and(|place| place.partition == partition))
+        })
+    }
+
     /// Ends the thread; what it saw.
     pub(crate) fn finish(mut self) -> (Seen, Option<Violation>) {
         self.end();

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tidecast::config::{self, Sources};
-use tidecast::engine::{Model, ModelVersion};
-use tidecast::store::{ModelStore, Store};
+use tidecast::engine::{self, Model, ModelVersion};
+use tidecast::store::{self, ModelStore, Store};
 use tidecast::worker;
 
 use super::feed::Message;
@@ -112,33 +112,51 @@ impl Allowance {
 pub(crate) struct Oracle {
     names: Names,
     config: worker::Config,
-    models: ModelStore,
+    /// The daemons' own, and what a test took out of it.
+    models: [ModelStore; 2],
 }
 
 impl Oracle {
-    /// For a daemon that was started with this config file.
-    pub(crate) fn new(names: &Names, config: &Path) -> Self {
+    /// For a daemon that was started with this config file, over a rig's folder.
+    pub(crate) fn new(names: &Names, config: &Path, folder: &Path) -> Self {
         let sources = Sources {
             files: vec![config.to_path_buf()],
             host_name: "test".to_owned(),
             ..Sources::default()
         };
         let resolved = config::load(&sources).unwrap_or_else(|errors| panic!("{errors}"));
-        let store = Arc::new(Store::open(&resolved.config.store).unwrap());
         let [pipeline] = &resolved.config.pipelines[..] else {
             panic!("one pipeline");
         };
-        let group = &resolved.config.kafka.group;
+        let models = ["store", "kept"].map(|name| {
+            let config = store::Config {
+                url: format!("file://{}", folder.join(name).display()),
+                ..resolved.config.store.clone()
+            };
+            let store = Arc::new(Store::open(&config).unwrap());
+            ModelStore::new(store, &resolved.config.kafka.group, &pipeline.worker.pipeline)
+        });
         Self {
             names: names.clone(),
-            models: ModelStore::new(store, group, &pipeline.worker.pipeline),
+            models,
             config: pipeline.worker.clone(),
         }
     }
 
+    pub(crate) const fn engine(&self) -> &engine::Config {
+        &self.config.engine
+    }
+
     fn model(&self, version: u64) -> Arc<Model> {
-        let found = self.models.load(ModelVersion(version)).unwrap();
-        Arc::new(found.unwrap_or_else(|| panic!("version {version} serves and is not in the store")))
+        let mut found = self
+            .models
+            .iter()
+            .filter_map(|models| models.load(ModelVersion(version)).unwrap());
+        Arc::new(
+            found
+                .next()
+                .unwrap_or_else(|| panic!("version {version} serves and is not in the store")),
+        )
     }
 
     /// Compares what was seen with what was fed. How many versions of the weights served.
@@ -148,13 +166,14 @@ impl Oracle {
         fed: &[Vec<Message>],
         allowance: &Allowance,
     ) -> Result<usize, Violation> {
-        is_fed(seen, fed)?;
         let mut found = self.by_source(seen, allowance)?;
         let mut versions = std::collections::BTreeSet::new();
         for (partition, _) in (0..).zip(fed) {
             let input = seen.records.get(&(Topic::Input, partition));
+            let input = input.map_or(&[][..], |records| &records[..]);
+            let sent = as_sent(input, &fed[partition as usize], partition)?;
             let mut rerun = Rerun::new(&self.config, &self.names.input, partition, self.model(1));
-            for (record, message) in input.into_iter().flatten().zip(&fed[partition as usize]) {
+            for (record, (message, first_time)) in input.iter().zip(sent) {
                 let first = Place {
                     partition,
                     offset: record.offset,
@@ -170,7 +189,7 @@ impl Oracle {
                     rerun.adopt(self.model(version));
                 }
                 let expected = rerun.step(record);
-                foretold(&expected, message, first)?;
+                foretold(&expected, (message, first_time), first)?;
                 for (place, expected) in expected {
                     let outcomes = found.remove(&place);
                     self.compare(place, &expected, outcomes, allowance)?;
@@ -243,32 +262,55 @@ impl Oracle {
     }
 }
 
-/// The input topic holds what was sent, in order.
-fn is_fed(seen: &Seen, fed: &[Vec<Message>]) -> Result<(), Violation> {
-    for (partition, sent) in (0..).zip(fed) {
-        let records = seen.records.get(&(Topic::Input, partition));
-        let records = records.map_or(&[][..], |records| &records[..]);
-        require(records.len() == sent.len(), Check::Fed, || {
-            format!("{} records of {} sent to {partition}", records.len(), sent.len())
-        })?;
-        let same = |(record, message): (&Record, &Message)| {
+/// The records of a partition of the input topic as what was sent, and whether each is there for the first time: a
+/// producer whose brokers all died may send some again.
+pub(super) fn as_sent<'a>(
+    records: &[Record],
+    sent: &'a [Message],
+    partition: i32,
+) -> Result<Vec<(&'a Message, bool)>, Violation> {
+    let mut aligned = Vec::with_capacity(records.len());
+    let mut first = 0;
+    for record in records {
+        let number = record
+            .header("number")
+            .and_then(|number| number.parse::<usize>().ok());
+        let message = number.and_then(|number| Some((number - 1, sent.get(number - 1)?)));
+        let same = |message: &Message| {
             record.key == message.key
                 && record.value == message.value
                 && record.headers == message.headers
                 && record.timestamp_ms == message.timestamp_ms
         };
-        let differs = records.iter().zip(sent).position(|pair| !same(pair));
-        require(differs.is_none(), Check::Fed, || {
-            format!("{partition}/{differs:?} is not what was sent")
-        })?;
+        match message {
+            Some((index, message)) if index <= first && same(message) => {
+                aligned.push((message, index == first));
+                first = first.max(index + 1);
+            }
+            _ => {
+                let text = format!(
+                    "{partition}/{} is not what was sent: {}",
+                    record.offset,
+                    shown(record)
+                );
+                return Err(Violation::new(Check::Fed, text));
+            }
+        }
     }
-    Ok(())
+    require(first == sent.len(), Check::Fed, || {
+        format!("{first} of {} records sent are in {partition}", sent.len())
+    })?;
+    Ok(aligned)
 }
 
 /// What the engine says is what whoever made the record knew beforehand.
-fn foretold(expected: &[(Place, Expected)], message: &Message, first: Place) -> Result<(), Violation> {
+fn foretold(
+    expected: &[(Place, Expected)],
+    (message, first_time): (&Message, bool),
+    first: Place,
+) -> Result<(), Violation> {
     let names: Vec<_> = expected.iter().map(|(_, expected)| expected.name).collect();
-    let same = if message.foretold {
+    let same = if message.foretold && first_time {
         names == message.outcomes
     } else {
         names.len() == message.outcomes.len()

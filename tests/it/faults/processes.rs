@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
+use rdkafka::producer::Producer as _;
 
-use super::oracle::Violation;
+use super::feed::{Feed, producer, send};
+use super::oracle::{Allowance, Violation};
 use super::rig::{Rig, Settings, Summary};
 use crate::broker::Broker;
 use crate::broker::daemon::{Daemon, Stopwatch, pass};
@@ -73,7 +75,7 @@ pub(super) fn stopped(rig: Rig<'_>, open: bool) -> Result<Summary, Violation> {
             None
         })?;
     } else {
-        rig.settle(&super::oracle::Allowance::default())?;
+        rig.settle(&Allowance::default())?;
         daemons[0].signal("STOP");
         rig.feeder.resume();
     }
@@ -112,6 +114,77 @@ pub(super) fn come_and_go(broker: &Broker, seed: u64, rounds: usize) -> Result<S
         }
     }
     rig.finish(vec![first])
+}
+
+/// An instance that is stopped inside a transaction, which is still open when it comes back.
+pub(super) fn zombie(broker: &Broker, seed: u64, off: Option<&str>) -> Result<Summary, Violation> {
+    let settings = Settings {
+        // Else the broker ends the transaction before its owner comes back.
+        transaction_ms: 30_000,
+        off: off.map(str::to_owned),
+        ..Settings::new(seed)
+    };
+    stopped(Rig::start(broker, "zombie", settings), true)
+}
+
+/// Killed again and again with an input of which half cannot be read: what was refused last must count as read.
+pub(super) fn refused_kills(broker: &Broker, seed: u64, off: Option<&str>) -> Result<Summary, Violation> {
+    let mut settings = Settings {
+        off: off.map(str::to_owned),
+        ..Settings::new(seed)
+    };
+    settings.recipe.refused_percent = 50;
+    if off.is_some() {
+        // Without it what is refused last may never come out.
+        settings.patience = Duration::from_secs(20);
+    }
+    let rig = Rig::start(broker, "refused", settings);
+    let mut daemon = rig.daemon("a");
+    for _ in 0..4 {
+        rig.progress()?;
+        daemon.kill();
+        let (since, mark) = (Stopwatch::start(), rig.mark());
+        daemon = rig.daemon("a");
+        rig.recover("kill -9 while half of the input is refused", since, &mark)?;
+    }
+    rig.finish(vec![daemon])
+}
+
+/// Somebody else's aborted transactions in the input: they are no observations.
+pub(super) fn aborted_input(broker: &Broker, seed: u64, off: Option<&str>) -> Result<Summary, Violation> {
+    let settings = Settings {
+        off: off.map(str::to_owned),
+        ..Settings::new(seed)
+    };
+    let rig = Rig::start(broker, "aborted", settings);
+    let daemon = rig.daemon("a");
+    let limit = Duration::from_secs(30);
+    let producer = producer(
+        &broker.servers,
+        &[
+            ("transactional.id", &rig.names.input),
+            ("message.timeout.ms", "30000"),
+        ],
+    );
+    producer.init_transactions(limit).unwrap();
+    // Streams of its own: those of the feed must not be changed by what must not be seen.
+    let mut other = Feed::new(rig.settings.recipe, 1000);
+    for round in 0..4 {
+        rig.progress()?;
+        producer.begin_transaction().unwrap();
+        for message in other.by_ref().take(30) {
+            send(
+                &producer,
+                (&rig.names.input, round % rig.settings.partitions),
+                &message,
+            );
+        }
+        producer.flush(limit).unwrap();
+        let (since, mark) = (Stopwatch::start(), rig.mark());
+        producer.abort_transaction(limit).unwrap();
+        rig.recover("an aborted transaction in the input", since, &mark)?;
+    }
+    rig.finish(vec![daemon])
 }
 
 /// Two processes under one name.
@@ -171,4 +244,14 @@ fn faults_members_come_and_go() {
 #[test]
 fn faults_twins() {
     held(twins(Broker::shared(), 36));
+}
+
+#[test]
+fn faults_killed_while_half_is_refused() {
+    held(refused_kills(Broker::shared(), 38, None));
+}
+
+#[test]
+fn faults_aborted_transactions_in_the_input() {
+    held(aborted_input(Broker::shared(), 37, None));
 }

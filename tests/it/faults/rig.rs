@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::feed::{Feeder, Recipe};
 use super::observer::{COMMITTED, Mark, Observer, Seen, Topic, UNCOMMITTED, ends, read_again};
-use super::oracle::{Allowance, Check, Oracle, Span, Violation};
+use super::oracle::{Allowance, Check, Oracle, Span, Violation, as_sent};
 use crate::broker::daemon::{Daemon, Stopwatch, Surroundings, pass};
 use crate::broker::{Broker, Names, sections};
 
@@ -18,16 +18,19 @@ pub(crate) struct Settings {
     pub(crate) recipe: Recipe,
     pub(crate) commit_ms: u32,
     pub(crate) session_ms: u32,
+    pub(crate) transaction_ms: u32,
     /// Whether versions of the weights come and go.
     pub(crate) trains: bool,
     /// Where the daemons find the broker, if elsewhere than the test.
     pub(crate) servers: Option<String>,
+    /// A mechanism that is switched off, of builds that can.
+    pub(crate) off: Option<String>,
     /// Longest wait for anything.
     pub(crate) patience: Duration,
 }
 
 impl Settings {
-    pub(crate) const fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             partitions: 3,
             recipe: Recipe {
@@ -35,12 +38,15 @@ impl Settings {
                 streams: 8,
                 rate: 80,
                 nulls: true,
+                refused_percent: 3,
                 jump_minutes: 0,
             },
             commit_ms: 300,
             session_ms: 3000,
+            transaction_ms: 6000,
             trains: false,
             servers: None,
+            off: None,
             patience: Duration::from_secs(60),
         }
     }
@@ -48,6 +54,7 @@ impl Settings {
 
 /// What a rig has shown, once everything was judged.
 #[derive(Debug)]
+#[allow(dead_code, reason = "printed; without the feature `faults` nobody asks")]
 pub(crate) struct Summary {
     /// Forecasts and dead letters.
     pub(crate) records: usize,
@@ -89,6 +96,7 @@ impl<'a> Rig<'a> {
         let Settings {
             commit_ms,
             session_ms,
+            transaction_ms,
             trains,
             ..
         } = self.settings;
@@ -96,7 +104,7 @@ impl<'a> Rig<'a> {
         let servers = servers.replace(',', "\", \"");
         let kafka = format!(
             r#"commit_interval_ms = {commit_ms}
-client = {{ "session.timeout.ms" = "{session_ms}", "heartbeat.interval.ms" = "500", "transaction.timeout.ms" = "6000", "topic.metadata.refresh.interval.ms" = "1000", "socket.timeout.ms" = "6000" }}"#
+client = {{ "session.timeout.ms" = "{session_ms}", "heartbeat.interval.ms" = "500", "transaction.timeout.ms" = "{transaction_ms}", "topic.metadata.refresh.interval.ms" = "1000", "socket.timeout.ms" = "6000" }}"#
         );
         let sections = sections(&servers, &self.names.group, instance, &kafka);
         let Names {
@@ -120,6 +128,7 @@ interval = "1m"
 seasons = [12]
 horizons = [1, 2, 6]
 model = {{ cell = "gru", hidden = 16, layers = 1 }}
+train = {{ chunk = 8, batch = 8 }}
 "#
         )
     }
@@ -129,6 +138,12 @@ model = {{ cell = "gru", hidden = 16, layers = 1 }}
     }
 
     pub(crate) fn daemon_in(&self, instance: &str, surroundings: Surroundings<'_>) -> Daemon {
+        let off = self.settings.off.as_deref().map(|off| ("TIDECAST_OFF", off));
+        let variables: Vec<_> = surroundings.variables.iter().copied().chain(off).collect();
+        let surroundings = Surroundings {
+            variables: &variables,
+            ..surroundings
+        };
         Daemon::start_in(self.dir.path(), &self.text(instance), surroundings)
     }
 
@@ -141,7 +156,13 @@ model = {{ cell = "gru", hidden = 16, layers = 1 }}
             .join("plant")
     }
 
-    /// The last lines of every process, for whoever reads why it failed.
+    /// Where what is taken out of the store can be put for the oracle.
+    pub(crate) fn kept(&self) -> PathBuf {
+        self.dir.path().join("kept").join(&self.names.group).join("plant")
+    }
+
+    /// The last lines of every process, for whoever reads why it failed; `TIDECAST_FAULTS_LOGS` names a folder for all of
+    /// them.
     fn tell(&self) {
         let files = std::fs::read_dir(self.dir.path()).unwrap().flatten();
         let mut logs: Vec<_> = files
@@ -152,6 +173,13 @@ model = {{ cell = "gru", hidden = 16, layers = 1 }}
             })
             .collect();
         logs.sort();
+        if let Some(folder) = std::env::var_os("TIDECAST_FAULTS_LOGS") {
+            let folder = PathBuf::from(folder).join(&self.names.group);
+            std::fs::create_dir_all(&folder).unwrap();
+            for path in &logs {
+                std::fs::copy(path, folder.join(path.file_name().unwrap())).unwrap();
+            }
+        }
         for path in logs.iter().rev().take(3).rev() {
             let log = std::fs::read_to_string(path).unwrap_or_default();
             println!("--- {} (its last lines)", path.display());
@@ -228,16 +256,16 @@ model = {{ cell = "gru", hidden = 16, layers = 1 }}
     /// Pauses the feed and waits until everything fed has its outcomes.
     pub(crate) fn settle(&self, allowance: &Allowance) -> Result<(), Violation> {
         self.feeder.pause();
-        let wanted = self.wanted(allowance);
-        self.wait(&format!("{wanted} outcomes"), || {
+        self.wait("everything fed has its outcomes", || {
+            let wanted = self.wanted(allowance)?;
             (self.observer.outcomes() >= wanted).then_some(())
         })
     }
 
-    /// Outcomes that there must be of what was fed.
-    fn wanted(&self, allowance: &Allowance) -> usize {
+    /// Outcomes that there must be of what is in the input topic; `None` until all that was sent was seen there.
+    fn wanted(&self, allowance: &Allowance) -> Option<usize> {
         let fed = self.feeder.fed.lock().unwrap();
-        // Offsets are indices: the feed is the only writer, and it is not transactional.
+        // Only where nothing is sent twice: there offsets are indices.
         let of = |span: &Span| {
             let records = &fed[span.partition as usize][span.from as usize..span.to as usize];
             records
@@ -245,10 +273,23 @@ model = {{ cell = "gru", hidden = 16, layers = 1 }}
                 .map(|message| message.outcomes.len())
                 .sum::<usize>()
         };
-        let all: usize = fed.iter().flatten().map(|message| message.outcomes.len()).sum();
         let repeated: usize = allowance.repeated.iter().map(of).sum();
         let lost: usize = allowance.lost.iter().map(of).sum();
-        all + repeated - lost
+        let mut all = 0;
+        for (partition, sent) in (0..).zip(&*fed) {
+            let there = self.observer.with_seen(|seen| {
+                let records = seen.records.get(&(Topic::Input, partition))?;
+                let there = as_sent(records, sent, partition).ok()?;
+                Some(
+                    there
+                        .iter()
+                        .map(|(message, _)| message.outcomes.len())
+                        .sum::<usize>(),
+                )
+            });
+            all += there?;
+        }
+        Some(all + repeated - lost)
     }
 
     /// Everything fed is served, the daemons end, and everything is judged.
@@ -273,11 +314,11 @@ model = {{ cell = "gru", hidden = 16, layers = 1 }}
         let Self {
             broker,
             names,
-            settings,
             feeder,
             observer,
             rows,
             dir,
+            settings: _,
         } = self;
         let fed = feeder.fed.lock().unwrap().clone();
         drop(feeder);
@@ -290,7 +331,7 @@ model = {{ cell = "gru", hidden = 16, layers = 1 }}
             live,
             read_again(&broker.servers, &names, (partitions, COMMITTED)).unwrap(),
         )?;
-        let versions = Oracle::new(&names, &config).judge(&seen, &fed, allowance)?;
+        let versions = Oracle::new(&names, &config, dir.path()).judge(&seen, &fed, allowance)?;
         drop(dir);
         let records = seen.outcomes();
         let published = read_again(&broker.servers, &names, (partitions, UNCOMMITTED)).unwrap();
@@ -301,7 +342,6 @@ model = {{ cell = "gru", hidden = 16, layers = 1 }}
                 recovery.as_secs_f64()
             );
         }
-        let _ = settings;
         Ok(Summary { records, versions })
     }
 }

@@ -1,0 +1,86 @@
+//! Brokers that die, hang, and are all gone for a while.
+
+use std::time::Duration;
+
+use super::cluster::coordinators;
+use super::oracle::Violation;
+use super::processes::held;
+use super::rig::{Rig, Settings, Summary};
+use crate::broker::Broker;
+use crate::broker::daemon::{Stopwatch, pass};
+
+const NODES: [u16; 3] = [1, 2, 3];
+
+/// Kills a node while the others go on; recovery counts from its death, since that is when the others take over.
+fn lose(rig: &Rig<'_>, fault: &str, node: u16) -> Result<(), Violation> {
+    rig.progress()?;
+    rig.broker.signal(node, "KILL");
+    let (since, mark) = (Stopwatch::start(), rig.mark());
+    rig.recover(fault, since, &mark)?;
+    rig.broker.revive(&[node]);
+    rig.progress()
+}
+
+/// Coordinators move, a node hangs, all of them are gone for `outage`.
+pub(super) fn cluster(broker: &Broker, seed: u64, outage: Duration) -> Result<Summary, Violation> {
+    let rig = Rig::start(broker, "cluster", Settings::new(seed));
+    let daemons = vec![rig.daemon("a"), rig.daemon("b")];
+    rig.progress()?;
+    let (group, _) = coordinators(broker, &rig.names, "a");
+    lose(&rig, "the group's coordinator is killed", group)?;
+    let (_, transactions) = coordinators(broker, &rig.names, "a");
+    lose(&rig, "the transactions' coordinator is killed", transactions)?;
+    let (group, _) = coordinators(broker, &rig.names, "b");
+    broker.signal(group, "STOP");
+    // Longer than sessions of members and of brokers last.
+    pass(Duration::from_secs(12));
+    broker.signal(group, "CONT");
+    let (since, mark) = (Stopwatch::start(), rig.mark());
+    rig.recover("a node hangs for 12 s", since, &mark)?;
+    NODES.iter().for_each(|&node| broker.signal(node, "KILL"));
+    pass(outage);
+    broker.revive(&NODES);
+    let (since, mark) = (Stopwatch::start(), rig.mark());
+    rig.recover(
+        &format!("all brokers down for {} s", outage.as_secs()),
+        since,
+        &mark,
+    )?;
+    rig.finish(daemons)
+}
+
+/// The only broker is killed, and then hangs for longer than sessions and transactions last: what waited in its sockets
+/// is answered all at once, requests of producers that are gone too.
+pub(super) fn alone(broker: &Broker, seed: u64, rounds: usize) -> Result<Summary, Violation> {
+    let rig = Rig::start(broker, "alone", Settings::new(seed));
+    let daemons = vec![rig.daemon("a"), rig.daemon("b")];
+    for _ in 0..rounds {
+        rig.progress()?;
+        broker.signal(1, "KILL");
+        pass(Duration::from_secs(2));
+        broker.revive(&[1]);
+        let (since, mark) = (Stopwatch::start(), rig.mark());
+        rig.recover("the only broker is killed", since, &mark)?;
+        rig.progress()?;
+        broker.signal(1, "STOP");
+        pass(Duration::from_secs(10));
+        broker.signal(1, "CONT");
+        let (since, mark) = (Stopwatch::start(), rig.mark());
+        rig.recover("the only broker hangs for 10 s", since, &mark)?;
+    }
+    rig.finish(daemons)
+}
+
+#[test]
+fn faults_cluster_loses_coordinators_hangs_and_goes_down() {
+    let broker = Broker::reserve("cluster", 3);
+    broker.launch();
+    held(cluster(&broker, 51, Duration::from_secs(15)));
+}
+
+#[test]
+fn faults_broker_alone_is_killed_and_hangs() {
+    let broker = Broker::start("alone");
+    let rounds = std::env::var("TIDECAST_ROUNDS").map_or(2, |text| text.parse().unwrap());
+    held(alone(&broker, 52, rounds));
+}

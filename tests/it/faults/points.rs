@@ -1,0 +1,145 @@
+//! Processes that kill themselves at a named point.
+
+use std::os::unix::process::ExitStatusExt as _;
+
+use tidecast::faults::Point;
+
+use super::observer::Mark;
+use super::oracle::Violation;
+use super::processes::held;
+use super::rig::{Rig, Settings, Summary};
+use crate::broker::Broker;
+use crate::broker::daemon::{Daemon, Stopwatch, Surroundings};
+
+const SIGKILL: i32 = 9;
+
+/// A death that nobody has recovered from yet.
+struct Death {
+    at: Point,
+    since: Stopwatch,
+    mark: Mark,
+}
+
+impl Death {
+    fn recover(self, rig: &Rig<'_>) -> Result<(), Violation> {
+        let fault = format!("kill -9 at {}", self.at.name());
+        rig.recover(&fault, self.since, &self.mark)
+    }
+}
+
+/// An instance that dies the `count`th time it comes to a point.
+fn doomed(rig: &Rig<'_>, at: Point, count: u32) -> Daemon {
+    let fault = format!("{}:{count}", at.name());
+    let surroundings = Surroundings {
+        variables: &[("TIDECAST_FAULT", &fault)],
+        ..Surroundings::default()
+    };
+    rig.daemon_in("a", surroundings)
+}
+
+/// Waits until it has killed itself.
+fn die(rig: &Rig<'_>, mut daemon: Daemon, at: Point) -> Result<Death, Violation> {
+    let what = format!("the daemon kills itself at {}", at.name());
+    let status = rig.wait(&what, || daemon.ended())?;
+    assert_eq!(
+        status.signal(),
+        Some(SIGKILL),
+        "{status} at {}:\n{}",
+        at.name(),
+        daemon.log()
+    );
+    let (since, mark) = (Stopwatch::start(), rig.mark());
+    Ok(Death { at, since, mark })
+}
+
+/// One after the other, each recovering from the death before, until its own.
+pub(super) fn killed_at(rig: &Rig<'_>, points: &[(Point, u32)]) -> Result<Daemon, Violation> {
+    let mut death: Option<Death> = None;
+    for &(at, count) in points {
+        let daemon = doomed(rig, at, count);
+        if let Some(death) = death.take() {
+            death.recover(rig)?;
+        }
+        death = Some(die(rig, daemon, at)?);
+    }
+    let daemon = rig.daemon("a");
+    if let Some(death) = death {
+        death.recover(rig)?;
+    }
+    Ok(daemon)
+}
+
+/// Counts are so high that a process has committed something new before it dies.
+const OF_A_TRANSACTION: [(Point, u32); 6] = [
+    (Point::AfterPoll, 60),
+    (Point::MidProduce, 600),
+    (Point::BeforeOffsets, 8),
+    (Point::AfterOffsets, 8),
+    (Point::BeforeCommit, 8),
+    (Point::AfterCommit, 8),
+];
+const OF_A_SNAPSHOT: [(Point, u32); 3] = [
+    (Point::SnapshotCopy, 6),
+    (Point::SnapshotWrite, 6),
+    (Point::SnapshotRename, 6),
+];
+
+pub(super) fn of_transactions(broker: &Broker, seed: u64, off: Option<&str>) -> Result<Summary, Violation> {
+    let rig = Rig::start(
+        broker,
+        "points",
+        Settings {
+            off: off.map(str::to_owned),
+            ..Settings::new(seed)
+        },
+    );
+    let daemon = killed_at(&rig, &OF_A_TRANSACTION)?;
+    rig.finish(vec![daemon])
+}
+
+pub(super) fn of_state(broker: &Broker, seed: u64) -> Result<Summary, Violation> {
+    let mut settings = Settings {
+        trains: true,
+        ..Settings::new(seed)
+    };
+    settings.recipe.nulls = false;
+    let rig = Rig::start(broker, "state", settings);
+    let daemon = killed_at(&rig, &OF_A_SNAPSHOT)?;
+    daemon.kill();
+    // It dies before it serves: the second of three partitions.
+    let death = die(&rig, doomed(&rig, Point::Restore, 2), Point::Restore)?;
+    let daemon = doomed(&rig, Point::ModelSwitch, 2);
+    death.recover(&rig)?;
+    let death = die(&rig, daemon, Point::ModelSwitch)?;
+    let daemon = rig.daemon("a");
+    death.recover(&rig)?;
+    rig.finish(vec![daemon])
+}
+
+/// Dies while the group takes a partition away, and comes back at once.
+pub(super) fn in_revoke(broker: &Broker, seed: u64) -> Result<Summary, Violation> {
+    let rig = Rig::start(broker, "revoke", Settings::new(seed));
+    let daemon = doomed(&rig, Point::Revoke, 1);
+    rig.progress()?;
+    let second = rig.daemon("b");
+    let death = die(&rig, daemon, Point::Revoke)?;
+    let daemon = rig.daemon("a");
+    death.recover(&rig)?;
+    rig.finish(vec![daemon, second])
+}
+
+#[test]
+fn faults_killed_at_each_point_of_a_transaction() {
+    held(of_transactions(Broker::shared(), 41, None));
+}
+
+#[test]
+fn faults_killed_at_each_point_of_state() {
+    let summary = held(of_state(Broker::shared(), 42));
+    assert!(summary.versions > 1, "no version of the weights was switched to");
+}
+
+#[test]
+fn faults_killed_in_revoke() {
+    held(in_revoke(Broker::shared(), 43));
+}
