@@ -89,7 +89,7 @@ where
             let complete = open.batch.is_empty()
                 && (open.position == open.committed || faults::is_off(Mechanism::SnapshotAfterCommit));
             let news = open.snapshot.is_none_or(|newest| newest < open.committed);
-            complete && news && open.speaks() && now >= open.next_snapshot
+            complete && news && open.noted.is_some() && open.speaks() && now >= open.next_snapshot
         };
         let durable_soon =
             |(_, since): &mut (PartitionId, Duration)| now.saturating_sub(*since) < DURABLE_WITHIN;
@@ -111,7 +111,8 @@ where
             topic: self.config.topics[id.topic].clone(),
             partition: id.partition,
             next: open.committed,
-            switch_log: open.metadata.clone(),
+            // Of the past that is committed: no other is sure to be there after a crash.
+            switch_log: open.noted.clone().unwrap_or_default(),
             anchor: open.anchor,
             made_by: env!("CARGO_PKG_VERSION").to_owned(),
             ..open.state.capture_header()

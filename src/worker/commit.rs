@@ -60,6 +60,7 @@ where
             }
             if let Some(open) = slot.open_mut() {
                 open.committed = open.position;
+                open.noted = Some(open.metadata.clone());
                 self.records_lost += mem::take(&mut open.lost_uncounted);
                 slot.remembered = slot.open().map(|open| open.committed);
                 slot.failures.1 = 0;

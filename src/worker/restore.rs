@@ -45,6 +45,8 @@ pub(crate) struct Prospect {
 
 /// How a partition is restored.
 pub(crate) struct Plan {
+    /// The committed offset's metadata, where it is ours.
+    known: Option<SwitchLog>,
     pub(crate) from: NextOffset,
     committed: NextOffset,
     log: SwitchLog,
@@ -112,6 +114,7 @@ pub(crate) fn from_base<S: Source>(
     prospect: Prospect,
 ) -> Result<Plan, Error> {
     let mut plan = Plan {
+        known: prospect.known.clone(),
         from: NextOffset(0),
         committed: prospect.committed(),
         history: match &prospect.known {
@@ -144,6 +147,7 @@ pub(crate) fn from_base<S: Source>(
 pub(crate) fn from_snapshot(prospect: Prospect, header: &Header, content: Content) -> Plan {
     let committed = prospect.committed();
     let lost = prospect.lost();
+    let known = prospect.known.clone();
     let log = prospect.known.unwrap_or_else(|| {
         header
             .switch_log
@@ -151,6 +155,7 @@ pub(crate) fn from_snapshot(prospect: Prospect, header: &Header, content: Conten
             .expect("a snapshot whose switch log cannot be read is refused")
     });
     Plan {
+        known,
         from: header.next.max(prospect.ends.start),
         committed,
         log,
@@ -259,6 +264,7 @@ fn plan_without_offset<S: Source>(
     }
     let start = source.log(slot.id)?.start;
     Ok(Verdict::Go(Box::new(Plan {
+        known: None,
         from: start,
         committed: start,
         log: SwitchLog::new(start),
@@ -301,6 +307,7 @@ pub(crate) fn open<M: Models>(
         committed: plan.committed,
         muted_until: plan.committed,
         history: plan.history,
+        noted: (plan.known.as_ref() == Some(&served.log)).then(|| served.log.to_string()),
         metadata: served.log.to_string(),
         log: served.log,
         adopted,

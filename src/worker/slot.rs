@@ -54,6 +54,9 @@ pub(crate) struct Open {
     pub(crate) log: SwitchLog,
     /// The log as text, as the next commit carries it.
     pub(crate) metadata: String,
+    /// What the log was when it was committed last; `None` where it was made anew at the restore and nothing was committed
+    /// since: another restore may make it otherwise.
+    pub(crate) noted: Option<String>,
     /// Entries of the log that are adopted.
     pub(crate) adopted: usize,
     /// Versions of the entries that were in the log at the restore.

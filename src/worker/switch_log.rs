@@ -163,14 +163,15 @@ impl SwitchLog {
         }
     }
 
-    /// Whether `past`, as of offset `at`, is what this log says of the time until then, as far as both reach back.
+    /// Whether `past`, as of offset `at`, is what this log says of the time until then. It has to reach back as far: a log
+    /// only forgets, so that an older one of the same past knows more.
     #[must_use]
     pub fn continues(&self, past: &Self, at: NextOffset) -> bool {
         let (Some(first), Some(other)) = (self.entries.first(), past.entries.first()) else {
             return self.base == past.base && past.entries.is_empty();
         };
         let from = first.0.max(other.0);
-        self.base == past.base && self.between(from, at).eq(past.between(from, at))
+        self.base == past.base && other.0 <= first.0 && self.between(from, at).eq(past.between(from, at))
     }
 
     /// What serves at `from`, and the switches after it and before `until`.
@@ -385,6 +386,9 @@ mod tests {
             "2 served from 10 on"
         );
         assert!(!kept.continues(&"1;0;0:7,5:1".parse().unwrap(), NextOffset(15)));
+        // Made anew from the base by version 2, where another had served before 10.
+        let anew: SwitchLog = "1;0;0:2,20:3".parse().unwrap();
+        assert!(!anew.continues(&kept, NextOffset(15)));
     }
 
     #[test]
