@@ -136,6 +136,16 @@ fn sim() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+/// Seeds that failed in a soak once.
+const REGRESSIONS: [u64; 2] = [30_124_076_085_288_157, 30_124_076_081_136_724];
+
+#[test]
+fn sim_seeds_that_failed_once() {
+    for seed in REGRESSIONS {
+        assert!(run(seed, None).violation.is_none(), "{}", tell_failure(seed));
+    }
+}
+
 /// Other seeds each time, for `TIDECAST_SOAK_SECONDS`.
 #[test]
 #[ignore = "runs for as long as it is asked to: make soak"]
