@@ -12,7 +12,9 @@ use crate::worker::slot::Open;
 use crate::worker::snapshots::Ended;
 
 /// Rows copied between two turns: at 12 KB each some 3 ms, too short for a reader to notice.
-const ROWS_PER_TURN: usize = 256;
+///
+/// Tests have few rows, and step some while others are still to be copied.
+const ROWS_PER_TURN: usize = if cfg!(test) { 1 } else { 256 };
 /// Blocks that may wait to be written, some 50 MB: beyond it no record is taken until one is, since stepping a row makes
 /// its copy necessary at once.
 const BLOCKS_MAX: usize = 64;
