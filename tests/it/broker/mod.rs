@@ -83,6 +83,20 @@ impl Broker {
         }
     }
 
+    /// Copies the nodes' logs, for whoever asks what was in them.
+    pub(crate) fn keep(&self, folder: &Path) {
+        let copied = Command::new("cp")
+            .arg("-r")
+            .arg(&self.folder)
+            .arg(folder)
+            .status();
+        assert!(
+            copied.unwrap().success(),
+            "{} was not copied",
+            self.folder.display()
+        );
+    }
+
     fn call(&self, arguments: &[&str]) {
         let mut command = Command::new(script());
         command

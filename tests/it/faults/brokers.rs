@@ -11,6 +11,16 @@ use crate::broker::daemon::{Stopwatch, pass};
 
 const NODES: [u16; 3] = [1, 2, 3];
 
+/// Transactions that no broker ends for their age when it comes back from an outage. One that Apache Kafka 4.4.0 had to end
+/// so after a `kill -9` was noted as aborted while none of its partitions had got a marker: what it held was committed by
+/// the next transaction of the same producer. No client can see or mend that.
+fn patient(seed: u64, outage: Duration) -> Settings {
+    Settings {
+        transaction_ms: 30_000 + 2 * outage.as_millis() as u32,
+        ..Settings::new(seed)
+    }
+}
+
 /// Kills a node while the others go on; recovery counts from its death, since that is when the others take over.
 fn lose(rig: &Rig<'_>, fault: &str, node: u16) -> Result<(), Violation> {
     rig.progress()?;
@@ -49,10 +59,9 @@ pub(super) fn cluster(broker: &Broker, seed: u64, outage: Duration) -> Result<Su
     rig.finish(daemons)
 }
 
-/// The only broker is killed, and then hangs for longer than sessions and transactions last: what waited in its sockets
-/// is answered all at once, requests of producers that are gone too.
-pub(super) fn alone(broker: &Broker, seed: u64, rounds: usize) -> Result<Summary, Violation> {
-    let rig = Rig::start(broker, "alone", Settings::new(seed));
+/// The only broker is killed, again and again.
+pub(super) fn killed(broker: &Broker, seed: u64, rounds: usize) -> Result<Summary, Violation> {
+    let rig = Rig::start(broker, "killed", patient(seed, Duration::ZERO));
     let daemons = vec![rig.daemon("a"), rig.daemon("b")];
     for _ in 0..rounds {
         rig.progress()?;
@@ -61,6 +70,16 @@ pub(super) fn alone(broker: &Broker, seed: u64, rounds: usize) -> Result<Summary
         broker.revive(&[1]);
         let (since, mark) = (Stopwatch::start(), rig.mark());
         rig.recover("the only broker is killed", since, &mark)?;
+    }
+    rig.finish(daemons)
+}
+
+/// The only broker hangs for longer than sessions and transactions last: what waited in its sockets is answered all at
+/// once, requests of producers that are gone too.
+pub(super) fn hangs(broker: &Broker, seed: u64, rounds: usize) -> Result<Summary, Violation> {
+    let rig = Rig::start(broker, "hangs", Settings::new(seed));
+    let daemons = vec![rig.daemon("a"), rig.daemon("b")];
+    for _ in 0..rounds {
         rig.progress()?;
         broker.signal(1, "STOP");
         pass(Duration::from_secs(10));
@@ -79,8 +98,8 @@ fn faults_cluster_loses_coordinators_hangs_and_goes_down() {
 }
 
 #[test]
-fn faults_broker_alone_is_killed_and_hangs() {
+fn faults_broker_alone_killed_and_hanging() {
     let broker = Broker::start("alone");
-    let rounds = std::env::var("TIDECAST_ROUNDS").map_or(2, |text| text.parse().unwrap());
-    held(alone(&broker, 52, rounds));
+    held(killed(&broker, 52, 2));
+    held(hangs(&broker, 53, 2));
 }

@@ -1,6 +1,6 @@
 //! A `read_committed` reader that reads while the faults happen, and says at once when something is wrong.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -113,7 +113,8 @@ impl Seen {
 #[derive(Default)]
 struct Judge {
     seen: Seen,
-    sources: BTreeSet<Place>,
+    /// Where its first outcome was seen.
+    sources: BTreeMap<Place, (Topic, i32, i64)>,
     /// Newest place of what each output partition says of each stream, and of each partition's letters.
     newest: BTreeMap<(Topic, i32, Vec<u8>), Place>,
     allowance: Allowance,
@@ -146,11 +147,10 @@ impl Judge {
 
     fn check(&mut self, topic: Topic, partition: i32, record: &Record, place: Place) {
         let repeats = self.allowance.repeats(place);
-        if !self.sources.insert(place) && !repeats {
-            let text = format!(
-                "{place:?} has a second outcome, {topic:?}/{partition}/{}",
-                record.offset
-            );
+        let here = (topic, partition, record.offset);
+        let first = *self.sources.entry(place).or_insert(here);
+        if first != here && !repeats {
+            let text = format!("{place:?} has an outcome at {first:?} and another at {here:?}");
             self.violation.get_or_insert(Violation::new(Check::Doubled, text));
         }
         let stream = match topic {

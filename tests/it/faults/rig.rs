@@ -179,6 +179,7 @@ train = {{ chunk = 8, batch = 8 }}
             for path in &logs {
                 std::fs::copy(path, folder.join(path.file_name().unwrap())).unwrap();
             }
+            self.broker.keep(&folder);
         }
         for path in logs.iter().rev().take(3).rev() {
             let log = std::fs::read_to_string(path).unwrap_or_default();
@@ -188,12 +189,25 @@ train = {{ chunk = 8, batch = 8 }}
         }
     }
 
+    /// Says whether what was seen is still there: else the broker has shown what was not committed.
+    fn look_again(&self) {
+        let partitions = self.feeder.fed.lock().unwrap().len() as i32;
+        match read_again(&self.broker.servers, &self.names, (partitions, COMMITTED)) {
+            Ok(again) => match self.observer.with_seen(|live| reconcile(live.clone(), again)) {
+                Ok(_) => println!("everything that was seen is still there"),
+                Err(violation) => println!("{violation}"),
+            },
+            Err(error) => println!("the topics cannot be read again: {error}"),
+        }
+    }
+
     /// Waits for something that ends in `patience`, unless the reader sees a promise broken before.
     pub(crate) fn wait<T>(&self, what: &str, mut ready: impl FnMut() -> Option<T>) -> Result<T, Violation> {
         let clock = Stopwatch::start();
         loop {
             if let Some(violation) = self.observer.violation() {
                 self.tell();
+                self.look_again();
                 return Err(violation);
             }
             if let Some(value) = ready() {

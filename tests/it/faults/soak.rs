@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::brokers::{alone, cluster};
+use super::brokers::{cluster, hangs, killed};
 use super::network::network;
 use super::oracle::Violation;
 #[cfg(feature = "faults")]
@@ -75,7 +75,8 @@ fn soak_faults() {
             }
         }
         hold("network", network(&proxied, (listener, proxy), seed));
-        hold("alone", alone(&proxied, seed, 5));
+        hold("the broker killed", killed(&proxied, seed, 5));
+        hold("the broker hangs", hangs(&proxied, seed, 5));
         hold("cluster", cluster(&three, seed, Duration::from_secs(60)));
         seed += 1;
         rounds += 1;
