@@ -14,8 +14,11 @@ use crate::worker::slot::{Open, Phase};
 /// same place are the record.
 const FAILURES_MAX: u32 = 3;
 
-/// Where nobody knows which partition a failure is due to, they are taken back into service one by one: each further
-/// transaction holds at most one that has not been in a commit since.
+/// Failed restores after which a suspect is set aside: the others must not wait for a partition that is away.
+const RESTORES_MAX: u32 = 2;
+
+/// Where nobody knows which partition a failure is due to, they are taken into service one at a time, each alone until it
+/// was in a commit, or has nothing to commit: whatever fails then is its own. Afterwards all go on.
 #[derive(Debug, Default)]
 pub(super) struct Trial {
     /// Failures without a culprit, until each that had a part in the last one has been in a commit.
@@ -30,11 +33,12 @@ pub(super) struct Trial {
 impl Trial {
     /// Whether a partition may be restored now.
     pub(super) fn admits(&self, id: PartitionId) -> bool {
-        match &self.cleared {
-            None => true,
-            Some(cleared) => cleared.contains(&id) || self.suspect == Some(id),
-        }
+        self.cleared.is_none() || self.suspect == Some(id)
     }
+
+    /// Why a partition waits that is not admitted.
+    pub(super) const SENTENCE: &str =
+        "a failure names no partition: they are tried one at a time, and this one waits for its turn";
 
     /// A partition's offset was committed: what it had in hand did not fail.
     pub(super) fn passed(&mut self, id: PartitionId) {
@@ -114,9 +118,14 @@ where
         let slots = &self.crew.slots;
         let quiet = |open: &Open| open.end_seen && open.position == open.committed;
         if let Some(id) = *suspect {
-            let slot = slots.iter().find(|slot| slot.id == id);
-            if slot.is_none() || slot.and_then(|slot| slot.open()).is_some_and(quiet) {
-                // Given away, or there is nothing that could fail.
+            // Given away, without anything that could fail, or away itself.
+            let is_done = match slots.iter().find(|slot| slot.id == id).map(|slot| &slot.phase) {
+                None | Some(Phase::Parked(_)) => true,
+                Some(Phase::Open(open)) => quiet(open),
+                Some(Phase::Waiting { attempts, .. }) => *attempts >= RESTORES_MAX,
+                Some(Phase::Loading { .. }) => false,
+            };
+            if is_done {
                 cleared.insert(id);
                 *suspect = None;
             }
@@ -127,9 +136,34 @@ where
                 .iter()
                 .find(|slot| untried(&slot.phase) && !cleared.contains(&slot.id))
                 .map(|slot| slot.id);
-            if suspect.is_none() {
-                self.trial = Trial::default();
+        }
+        let Some(suspect) = *suspect else {
+            self.trial = Trial::default();
+            return;
+        };
+        self.leave_alone(suspect);
+    }
+
+    /// Takes every other partition out of service until the trial is over. Those that passed have nothing uncommitted.
+    fn leave_alone(&mut self, suspect: PartitionId) {
+        let now = self.clock.now();
+        let mut passed = Vec::new();
+        for slot in self.crew.slots.iter_mut().filter(|slot| slot.id != suspect) {
+            if slot.open().is_some() && !is_uncommitted(slot) {
+                passed.push(slot.id);
+                slot.close(now);
             }
+            if let Phase::Waiting { sentence, .. } = &mut slot.phase {
+                sentence.get_or_insert_with(|| Trial::SENTENCE.to_owned());
+            }
+        }
+        if passed.is_empty() {
+            return;
+        }
+        self.give_up(Some(&passed));
+        if let Err(error) = self.source.pause(&passed) {
+            // A record of a partition without state is not stepped: this costs traffic only.
+            self.note(&error);
         }
     }
 }

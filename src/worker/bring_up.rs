@@ -73,10 +73,12 @@ where
         let committed = self.source.committed(&ids);
         for (index, place) in due.into_iter().enumerate() {
             self.observer.activity(Activity::Restoring);
+            self.crew.busy = Some(self.crew.slots[place].id);
             let restored = match &committed {
                 Ok(committed) => self.restore(place, &committed[index]),
                 Err(error) => Err(error.clone()),
             };
+            self.crew.busy = None;
             match restored {
                 Ok(()) => {}
                 Err(error) if error.ends_worker() => return Err(error),
@@ -113,7 +115,10 @@ where
     /// Asks for the newest snapshot of a partition at `at_most` or before.
     fn search(&mut self, place: usize, prospect: Box<Prospect>, at_most: NextOffset) -> Result<(), Error> {
         self.ticket += 1;
-        let cluster = self.cluster.clone().expect("asked for before anything is restored");
+        let cluster = self
+            .cluster
+            .clone()
+            .expect("asked for before anything is restored");
         let slot = &mut self.crew.slots[place];
         self.snapshots.load(Wanted {
             ticket: self.ticket,
@@ -125,8 +130,13 @@ where
             log: prospect.known.clone(),
             form: Arc::clone(&self.form),
         })?;
+        let attempts = match slot.phase {
+            Phase::Waiting { attempts, .. } => attempts,
+            _ => 0,
+        };
         slot.phase = Phase::Loading {
             ticket: self.ticket,
+            attempts,
             prospect,
         };
         Ok(())
@@ -139,15 +149,22 @@ where
         let Some(place) = self.crew.slots.iter().position(|slot| searched(&slot.phase)) else {
             return;
         };
-        let now = self.clock.now();
         let waiting = Phase::Waiting {
-            due: now,
+            due: self.clock.now(),
             attempts: 0,
             sentence: None,
         };
-        let Phase::Loading { prospect, .. } = mem::replace(&mut self.crew.slots[place].phase, waiting) else {
+        let slot = &mut self.crew.slots[place];
+        let Phase::Loading {
+            prospect, attempts, ..
+        } = mem::replace(&mut slot.phase, waiting)
+        else {
             unreachable!("it was just looked at");
         };
+        if let Phase::Waiting { attempts: so_far, .. } = &mut slot.phase {
+            *so_far = attempts;
+        }
+        self.crew.busy = Some(slot.id);
         self.observer.activity(Activity::Restoring);
         let opened = match found {
             Ok(Some(found)) => self.open_snapshot(place, prospect, *found),
@@ -160,6 +177,7 @@ where
             .and_then(|plan| self.open(place, plan)),
             Err(error) => Err(error),
         };
+        self.crew.busy = None;
         if let Err(error) = opened {
             self.wait(place, error.to_string());
         }

@@ -22,6 +22,8 @@ const BLOCKS_MAX: usize = 64;
 const BLOCK_WAIT: Duration = Duration::from_millis(20);
 /// Where no block is written for so long the disk hangs: the snapshot is given up, service goes on.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same while no record can be taken for it: readers notice.
+const PATIENCE_PRESSED: Duration = Duration::from_secs(1);
 
 /// A snapshot whose rows are all handed over is durable after so long, or nothing more is heard of it.
 const DURABLE_WITHIN: Duration = Duration::from_secs(600);
@@ -156,7 +158,12 @@ where
         if capture.waiting == 0 {
             capture.moved = now;
         }
-        if now.saturating_sub(capture.moved) > PATIENCE {
+        let patience = if capture.waiting >= BLOCKS_MAX {
+            PATIENCE_PRESSED
+        } else {
+            PATIENCE
+        };
+        if now.saturating_sub(capture.moved) > patience {
             let (id, took) = (capture.id, now.saturating_sub(capture.began));
             self.end_capture(id);
             self.give_up(None);
@@ -170,7 +177,8 @@ where
         let Some(open) = self.crew.slots[place].open_mut() else {
             return;
         };
-        if capture.waiting < BLOCKS_MAX {
+        // The other half is for rows that are stepped.
+        if capture.waiting < BLOCKS_MAX / 2 {
             open.state.capture(ROWS_PER_TURN);
         }
         while let Some(block) = open.state.take_block() {

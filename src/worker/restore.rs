@@ -128,6 +128,10 @@ pub(crate) fn from_base<S: Source>(
         content: None,
         anchor: None,
     };
+    if plan.log.base() < prospect.ends.start && !plan.log.entries().is_empty() {
+        // The oldest of what made the state is deleted: what is left makes another one.
+        plan.rebuilt = true;
+    }
     plan.log.fold(prospect.ends.start);
     if plan.committed < plan.log.base() {
         // An operator has set the offset back to before all that was ever read: nothing of what the log says has
@@ -154,13 +158,17 @@ pub(crate) fn from_snapshot(prospect: Prospect, header: &Header, content: Conten
             .parse()
             .expect("a snapshot whose switch log cannot be read is refused")
     });
+    // Where records between the snapshot and the committed offset are deleted, or a version of then is not known any more,
+    // the state is not the one that was.
+    let deleted = header.next < prospect.ends.start.min(committed);
+    let forgotten = log.entries().first().is_some_and(|first| header.next < first.0);
     Plan {
         known,
         from: header.next.max(prospect.ends.start),
         committed,
         log,
         history: Voice::Replay,
-        rebuilt: false,
+        rebuilt: deleted || forgotten,
         lost,
         content: Some((header.next, content)),
         anchor: header.anchor,

@@ -29,6 +29,8 @@ pub(crate) enum Phase {
     Loading {
         /// Of the search: the answer to another one is too late.
         ticket: u64,
+        /// Failures so far, for the back-off.
+        attempts: u32,
         /// What is known of it.
         prospect: Box<Prospect>,
     },
