@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -60,6 +60,16 @@ pub(crate) struct Apart<T> {
     ended: Receiver<Infallible>,
     /// A call was left: the thread takes no further one.
     overstayed: Cell<bool>,
+}
+
+/// A call that nobody waits for.
+pub(crate) struct Begun<R>(Receiver<R>);
+
+impl<R> Begun<R> {
+    /// Its answer, or that it goes on, or that there will be none.
+    pub(crate) fn answer(&self) -> Result<R, TryRecvError> {
+        self.0.try_recv()
+    }
 }
 
 /// A thread of an owner, counted for as long as it holds anything.
@@ -156,6 +166,21 @@ impl<T: Send + 'static> Apart<T> {
         }
     }
 
+    /// Makes `call` on the thread without waiting for it. To be done only while no other call is under way there.
+    pub(crate) fn begin<R: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut T) -> R + Send + 'static,
+    ) -> Begun<R> {
+        let (answer, heard) = sync_channel(1);
+        let job = Box::new(move |subject: &mut T| {
+            // Nobody hears it where the beginner has gone.
+            let _ = answer.send(call(subject));
+        });
+        // A thread that is gone, or that has enough to do, drops it, and that ends what was begun.
+        let _ = self.jobs.try_send(job);
+        Begun(heard)
+    }
+
     /// Ends the thread and drops what it holds, there: waits for that while `left` leaves time for it. Whether it has
     /// ended; otherwise it ends by itself, later.
     pub(crate) fn end(self, left: impl Fn() -> Duration) -> bool {
@@ -236,6 +261,27 @@ mod tests {
         assert_eq!(apart.call(|| PATIENCE, call), Ok((2, false)));
         assert_eq!(apart.call(|| PATIENCE, |count| *count), Ok(2));
         assert!(apart.end(|| PATIENCE));
+    }
+
+    #[test]
+    fn call_that_is_begun_is_not_waited_for() {
+        let apart = Apart::start("begun", "test", 1_u32).unwrap();
+        let (release, stuck) = std::sync::mpsc::channel::<()>();
+        let begun = apart.begin(move |count: &mut u32| {
+            let _ = stuck.recv();
+            *count += 1;
+            *count
+        });
+        assert_eq!(begun.answer(), Err(TryRecvError::Empty));
+        drop(release);
+        assert_eq!(
+            apart.call(|| PATIENCE, |count| *count),
+            Ok(2),
+            "later calls come after it"
+        );
+        assert_eq!(begun.answer(), Ok(2));
+        let panicked = apart.begin(|_| panic!("in a call"));
+        until(|| panicked.answer() == Err::<(), _>(TryRecvError::Disconnected));
     }
 
     #[test]

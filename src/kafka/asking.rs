@@ -11,13 +11,17 @@ use crate::engine::snapshot::Anchor;
 use crate::kafka::Config;
 use crate::kafka::client::ASK_TIMEOUT;
 use crate::kafka::errors::transient;
+use crate::kafka::lookout::{INTERVAL_MAX, LOOK_TIMEOUT, Lookout, Post};
 use crate::kafka::lookup::{self, Lookup};
+use crate::kafka::membership;
 use crate::kafka::rebalance::Context;
 use crate::series::observation::{NextOffset, Partition};
 use crate::worker::ports::{Error, Log};
 
-/// Longest that a question is waited for which is one call with a time-out of its own.
-pub(super) const ONE: Duration = ASK_TIMEOUT.saturating_add(Duration::from_secs(1));
+/// Longest that a question is waited for which is one call with a time-out of its own. It may come after a look.
+pub(super) const ONE: Duration = ASK_TIMEOUT
+    .saturating_add(LOOK_TIMEOUT)
+    .saturating_add(Duration::from_secs(1));
 /// Longest that one is waited for which takes several calls.
 pub(super) const SEVERAL: Duration = Duration::from_secs(60);
 
@@ -28,15 +32,17 @@ pub(super) struct Asking {
     consumer: Arc<BaseConsumer<Context>>,
     /// Made when first needed.
     lookup: Option<Lookup>,
+    lookout: Lookout,
 }
 
 impl Asking {
-    pub(super) fn new(config: &Config, pipeline: &str, consumer: &Arc<BaseConsumer<Context>>) -> Self {
+    pub(super) fn new(post: &Post, consumer: &Arc<BaseConsumer<Context>>) -> Self {
         Self {
-            config: config.clone(),
-            pipeline: pipeline.to_owned(),
+            config: post.config.clone(),
+            pipeline: post.pipeline.clone(),
             consumer: Arc::clone(consumer),
             lookup: None,
+            lookout: Lookout::new(post.clone()),
         }
     }
 
@@ -84,6 +90,16 @@ impl Asking {
         let id = self.consumer.client().fetch_cluster_id(ASK_TIMEOUT);
         id.filter(|id| !id.is_empty())
             .ok_or_else(|| transient("asking for the cluster's id", "no broker has said it in time"))
+    }
+
+    /// Looks at the group; says how long to wait before the next look.
+    pub(super) fn look(&mut self) -> Duration {
+        let me = membership::member(&self.consumer);
+        if self.lookup().is_err() {
+            return INTERVAL_MAX; // a question that needs it says why it cannot be made
+        }
+        let lookup = self.lookup.as_ref().expect("made above");
+        self.lookout.look(lookup, me)
     }
 
     /// What a client without a membership would send with a commit: fences nothing.

@@ -102,6 +102,19 @@ pub(crate) fn visitor(config: &Config, pipeline: &str, purpose: &str) -> ClientC
     client
 }
 
+/// A member that comes for one rebalance, beside a worker's consumer. Its session time-out is the worker's: the brokers
+/// take that one.
+pub(crate) fn guest(config: &Config, pipeline: &str, worker: usize) -> ClientConfig {
+    let mut client = consumer(config, pipeline, worker);
+    client.remove("group.instance.id");
+    client.set(
+        "client.id",
+        format!("{}.guest", worker_id(config, pipeline, worker)),
+    );
+    client.set("statistics.interval.ms", "0");
+    client
+}
+
 /// The transactional producer of a worker.
 pub(crate) fn producer(config: &Config, pipeline: &str, worker: usize) -> ClientConfig {
     let id = worker_id(config, pipeline, worker);

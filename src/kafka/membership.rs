@@ -49,6 +49,14 @@ fn identity<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<Identity> 
     }
 }
 
+/// Member id and generation, if the client is a member.
+pub(crate) fn member<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<(String, i32)> {
+    let identity = identity(consumer)?;
+    identity
+        .is_member()
+        .then_some((identity.member, identity.generation))
+}
+
 /// The metadata that a commit carries, or why there is none. The safe wrapper hides its generation, so identity is
 /// read before and after it: a generation only grows, so an equal one on both sides is the one in between.
 pub(crate) fn read<C: ConsumerContext>(

@@ -4,7 +4,8 @@
 //! What exactly-once rests on: offsets travel in the transaction, with the group's metadata read anew for each commit
 //! (`membership`); partitions are given back only after their state is gone (`rebalance`); a producer whose commit did
 //! not return `Ok` is dropped, never aborted (`transaction`). A client's blocking calls are made on a thread of its own, and
-//! one that hangs is left with its client (`apart`): no call of the library holds up a worker or a stop for ever.
+//! one that hangs is left with its client (`apart`): no call of the library holds up a worker or a stop for ever. A partition
+//! that a killed member has left without an owner is found (`lookout`, `owners`) and given one (`guest`).
 
 pub mod admin;
 mod apart;
@@ -16,12 +17,15 @@ pub mod embedded;
 mod errors;
 pub mod feed;
 mod fit;
+mod guest;
 mod leaving;
 mod letter;
 mod log;
+mod lookout;
 mod lookup;
 mod membership;
 mod named;
+mod owners;
 mod properties;
 mod rebalance;
 mod sample;

@@ -16,6 +16,7 @@ use crate::kafka::asking::{Asking, ONE, SEVERAL};
 use crate::kafka::client;
 use crate::kafka::errors::{classify, transient};
 use crate::kafka::leaving::Leaving;
+use crate::kafka::lookout::{Post, Rounds};
 use crate::kafka::lookup;
 use crate::kafka::rebalance::Context;
 use crate::kafka::{Config, membership};
@@ -35,9 +36,9 @@ const END_PATIENCE: Duration = Duration::from_secs(2);
 /// *that* offset, and it refuses to seek a partition whose offset was out of range.
 pub struct KafkaSource {
     config: Config,
-    pipeline: String,
-    worker: usize,
     topics: Vec<String>,
+    post: Post,
+    rounds: Rounds,
     /// `None` only while this is dropped.
     consumer: Option<Arc<BaseConsumer<Context>>>,
     /// Started when first needed, and again where a question was left.
@@ -88,9 +89,16 @@ impl KafkaSource {
             .map_err(|error| classify(config, "subscribing to the input topics", &error))?;
         Ok(Self {
             config: config.clone(),
-            pipeline: worker.pipeline.clone(),
-            worker: index,
             topics: worker.topics.clone(),
+            post: Post {
+                config: config.clone(),
+                pipeline: worker.pipeline.clone(),
+                worker: index,
+                topics: worker.topics.clone(),
+                other_topic: worker.output_topic.clone(),
+                leaving: leaving.clone(),
+            },
+            rounds: Rounds::new(),
             consumer: Some(Arc::new(consumer)),
             asking: None,
             cluster: None,
@@ -132,16 +140,22 @@ impl KafkaSource {
 
     /// The thread that asks, and that closes the consumer.
     fn start_asking(&self) -> Result<Apart<Asking>, NotStarted> {
-        let owner = format!(
-            "{} consumer",
-            client::worker_id(&self.config, &self.pipeline, self.worker)
-        );
-        let name = format!("c{}.{}", self.worker, self.pipeline);
-        Apart::start(
-            &owner,
-            &name,
-            Asking::new(&self.config, &self.pipeline, self.consumer()),
-        )
+        let Post { pipeline, worker, .. } = &self.post;
+        let owner = format!("{} consumer", client::worker_id(&self.config, pipeline, *worker));
+        let name = format!("c{worker}.{pipeline}");
+        Apart::start(&owner, &name, Asking::new(&self.post, self.consumer()))
+    }
+
+    /// Begins a look at the group where one is due.
+    fn look_around(&mut self, timeout: Duration) {
+        if !self.rounds.is_due(timeout) || self.leaving.is_asked() {
+            return;
+        }
+        if self.asking.is_none() {
+            self.asking = self.start_asking().ok(); // else with the next round
+        }
+        let begun = self.asking.as_ref().map(|asking| asking.begin(Asking::look));
+        self.rounds.note(begun);
     }
 
     /// Asks, and waits for at most `whole`. Nobody needs an answer once it is time to leave.
@@ -228,6 +242,7 @@ impl Source for KafkaSource {
         if let Some(event) = self.consumer().context().next_event() {
             return Ok(event);
         }
+        self.look_around(timeout);
         let polled = self.consumer().poll(timeout);
         if self.consumer().context().take_recreated() {
             // What was polled may be of another history, and everything is read again anyway.
