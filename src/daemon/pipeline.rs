@@ -25,6 +25,8 @@ const BACK_OFF_MIN: Duration = Duration::from_secs(1);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 /// Pause before a pipeline whose worker ended begins again, while others run. Its cause does not pass by itself.
 const FAILED_PAUSE: Duration = Duration::from_secs(60);
+/// Pause before a pipeline that was fenced by its own late request joins again: what else is on its way arrives meanwhile.
+const FENCED_PAUSE: Duration = Duration::from_secs(5);
 /// How often the workers' threads are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Linux keeps 15 bytes of a thread's name.
@@ -84,6 +86,17 @@ impl PipelineThread {
         while !self.stop.is_requested() {
             match self.serve() {
                 Ok(()) => break,
+                Err(Failure::InstanceInUse(_)) if self.is_held_here() => {
+                    let again_in_s = FENCED_PAUSE.as_secs();
+                    tracing::warn!(
+                        pipeline,
+                        again_in_s,
+                        "the group took a late request of this process for another process; the pipeline begins again"
+                    );
+                    if self.stop.wait(FENCED_PAUSE) {
+                        break;
+                    }
+                }
                 Err(Failure::InstanceInUse(instance)) => {
                     self.fail(&format!(
                         "`service.instance` `{instance}` is in use by another process"
@@ -104,6 +117,18 @@ impl PipelineThread {
         if !matches!(self.board.stage(), Stage::Failed(_)) {
             self.board.set_stage(Stage::Stopped);
         }
+    }
+
+    /// Whether it is known that no other process has this one's name: a broker that hung may fence a process by its own
+    /// late request.
+    fn is_held_here(&self) -> bool {
+        let (config, worker) = (self.kafka.clone(), self.config.worker.clone());
+        let stop = self.stop.clone();
+        let leaving = kafka::Leaving::new(move || stop.is_requested(), self.closing_max);
+        let asked = leaving.ask(&format!("holder {}", self.board.name), move || {
+            kafka::held_elsewhere(&config, &worker)
+        });
+        matches!(asked, Ok(false))
     }
 
     fn fail(&self, cause: &str) {

@@ -7,6 +7,7 @@ use rdkafka::config::RDKafkaLogLevel;
 
 use crate::faults::{self, Mechanism};
 use crate::kafka::Config;
+use crate::kafka::holder::member_client_id;
 
 /// Longest that one question to the cluster may take. Well below `session.timeout.ms`, and far below
 /// `max.poll.interval.ms`: a restore asks several.
@@ -58,7 +59,7 @@ pub(crate) fn consumer(config: &Config, pipeline: &str, worker: usize) -> Client
         ("reconnect.backoff.max.ms", "2000"),
         ("statistics.interval.ms", "2000"), // brings the log ends, for lag
     ];
-    let mut client = base(config, &id, &defaults);
+    let mut client = base(config, &member_client_id(&id), &defaults);
     client.set("group.id", group_id(config, pipeline));
     client.set("group.instance.id", id);
     client.set("partition.assignment.strategy", "cooperative-sticky");

@@ -18,6 +18,7 @@ mod errors;
 pub mod feed;
 mod fit;
 mod guest;
+mod holder;
 mod leaving;
 mod letter;
 mod log;
@@ -35,6 +36,7 @@ mod transaction;
 
 pub use client::{group_id, worker_id};
 pub use config::Config;
+pub use holder::held_elsewhere;
 pub use leaving::Leaving;
 pub use named::{newest_named, versions_named};
 pub use properties::refused;
