@@ -49,7 +49,7 @@ pub(super) fn retention(broker: &Broker, seed: u64) -> Result<Summary, Violation
     rig.feeder.resume();
     rig.recover("retention passes the committed offset", since, &mark)?;
     rig.wait("the lost records are counted", || {
-        let lost = daemon.metric("tidecast_lost_records", "")?;
+        let lost = daemon.metric("tidecast_records_lost_total", "")?;
         (lost as i64 == 40 * i64::from(partitions)).then_some(())
     })?;
     rig.finish_allowing(vec![daemon], &allowance)
