@@ -244,7 +244,8 @@ fn plan_without_offset<S: Source>(
     let partition = slot.id.partition;
     if let Some(next) = slot.remembered {
         return Ok(Verdict::Wait(format!(
-            "topic `{topic}` partition {partition}: the group answers no committed offset where {next} was committed"
+            "topic `{topic}` partition {partition}: the group answers no committed offset where {next} was committed; where the \
+             topic was created anew, a restart begins with it as with a new one"
         )));
     }
     let all = source.partitions(slot.id.topic)?;
@@ -261,7 +262,8 @@ fn plan_without_offset<S: Source>(
     }
     if committed.iter().all(|entry| entry.next.is_none()) {
         return Ok(Verdict::Wait(format!(
-            "topic `{topic}`: the group has no committed offset for it yet; they are set before its first member joins"
+            "topic `{topic}`: the group has no committed offset for it yet; they are set before its first member joins; where it \
+             was created anew, a restart begins with it as with a new one"
         )));
     }
     if !slot.seems_new {

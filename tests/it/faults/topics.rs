@@ -146,7 +146,7 @@ fn created_anew(broker: &Broker, seed: u64) -> Result<(), Violation> {
     rig.settle(&Allowance::default())?;
     let read = committed(broker, &rig.names, rig.settings.partitions);
     create_anew(&rig);
-    await_reasons(&rig, &daemon, "the group answers no committed offset")?;
+    await_reasons(&rig, &daemon, "no committed offset")?;
     stop(daemon);
     reset(broker, &rig.names, &read);
     let daemon = rig.daemon("a");
