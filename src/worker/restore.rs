@@ -262,8 +262,8 @@ fn plan_without_offset<S: Source>(
     }
     if committed.iter().all(|entry| entry.next.is_none()) {
         return Ok(Verdict::Wait(format!(
-            "topic `{topic}`: the group has no committed offset for it yet; they are set before its first member joins; where it \
-             was created anew, a restart begins with it as with a new one"
+            "topic `{topic}` partition {partition}: the group has no committed offset of this topic; they are set before its \
+             first member joins; where it was created anew, a restart begins with it as with a new one"
         )));
     }
     if !slot.seems_new {
