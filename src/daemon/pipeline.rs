@@ -119,16 +119,20 @@ impl PipelineThread {
         }
     }
 
-    /// Whether it is known that no other process has this one's name: a broker that hung may fence a process by its own
-    /// late request.
+    /// Whether no other process has this one's name: a broker that hung may fence a process by its own late request. Asked
+    /// until there is an answer: what hung may be away still. On a stop nobody needs to know.
     fn is_held_here(&self) -> bool {
-        let (config, worker) = (self.kafka.clone(), self.config.worker.clone());
-        let stop = self.stop.clone();
-        let leaving = kafka::Leaving::new(move || stop.is_requested(), self.closing_max);
-        let asked = leaving.ask(&format!("holder {}", self.board.name), move || {
-            kafka::held_elsewhere(&config, &worker)
+        let asked = self.patiently("the group, to say who has this process's name", || {
+            let (config, worker) = (self.kafka.clone(), self.config.worker.clone());
+            let stop = self.stop.clone();
+            let leaving = kafka::Leaving::new(move || stop.is_requested(), self.closing_max);
+            leaving
+                .ask(&format!("holder {}", self.board.name), move || {
+                    kafka::held_elsewhere(&config, &worker)
+                })
+                .map_err(|error| Trouble::Passing(error.to_string()))
         });
-        matches!(asked, Ok(false))
+        !matches!(asked, Ok(Some(true)))
     }
 
     fn fail(&self, cause: &str) {
