@@ -144,6 +144,8 @@ fn of_pipeline(gauges: &Gauges<'_>, pipeline: &PipelineBoard, now: Duration) {
     of_snapshots(gauges, pipeline, now);
     let degraded = partitions.iter().filter(|partition| partition.degraded).count();
     gauges.set("tidecast_degraded", &labels, of_size(degraded));
+    let rebuilt = partitions.iter().filter(|partition| partition.rebuilt).count();
+    gauges.set("tidecast_rebuilt", &labels, of_size(rebuilt));
     let streams: usize = partitions.iter().map(|partition| partition.streams).sum();
     gauges.set("tidecast_streams", &labels, of_size(streams));
     if let Some(oldest) = partitions.iter().filter_map(|partition| partition.model).min() {
@@ -285,7 +287,7 @@ mod tests {
                 ..PartitionStats::default()
             },
             switches: 1,
-            rebuilt: false,
+            rebuilt: number == 2,
             lost: 2,
             snapshot: None,
             degraded: number == 1,
@@ -345,6 +347,7 @@ mod tests {
             "tidecast_partitions{pipeline=\"plant\",phase=\"running\"} 3.0\n",
             "tidecast_partitions{pipeline=\"plant\",phase=\"parked\"} 0.0\n",
             "tidecast_degraded{pipeline=\"plant\"} 1.0\n",
+            "tidecast_rebuilt{pipeline=\"plant\"} 1.0\n",
             "tidecast_snapshot_age_seconds{pipeline=\"plant\"} 2.0\n",
             "tidecast_snapshot_bytes{pipeline=\"plant\"} 1000.0\n",
             "tidecast_snapshot_seconds{pipeline=\"plant\"} 0.25\n",

@@ -104,6 +104,10 @@ pub const TABLE: &[Row] = &[
         "tidecast_degraded",
         "Partitions whose forecasts leave horizons out because they lag",
     ),
+    gauge(
+        "tidecast_rebuilt",
+        "Partitions whose state was made anew from a part of their history, since the assignment",
+    ),
     gauge("tidecast_streams", "Streams with state"),
     counter(
         "tidecast_streams_forgotten_total",
