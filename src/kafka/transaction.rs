@@ -455,6 +455,7 @@ impl Sink for KafkaSink {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
     use crate::codec::headers;
@@ -470,10 +471,12 @@ mod tests {
     };
 
     fn connected() -> (EmbeddedBroker, KafkaSink) {
+        // Threads are counted by owner: tests that run beside each other are workers of different groups.
+        static GROUPS: AtomicU32 = AtomicU32::new(0);
         let broker = EmbeddedBroker::start(&[("in", 1), ("out", 1), ("dead", 1)]).unwrap();
         let config = Config {
             brokers: vec![broker.bootstrap().to_owned()],
-            group: "g".to_owned(),
+            group: format!("g{}", GROUPS.fetch_add(1, Ordering::Relaxed)),
             instance: "i".to_owned(),
             client: BTreeMap::new(),
         };
