@@ -1,14 +1,13 @@
 //! The versions of a pipeline as its workers and its trainer see them: one slot for the newest, swapped whole.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::error::Error as StdError;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use crate::daemon::board::{PipelineBoard, lock};
 use crate::engine::{Model, ModelVersion, Origin};
 use crate::nn::{Params, Shape};
-use crate::store::{self, ModelStore, Put};
+use crate::store::{self, ModelStore, Put, chain};
 use crate::training::State;
 use crate::{engine, worker};
 
@@ -26,17 +25,6 @@ pub struct Catalogue {
     board: Arc<PipelineBoard>,
     newest: Mutex<Arc<Model>>,
     recent: Mutex<VecDeque<Arc<Model>>>,
-}
-
-/// An error and its causes in one line.
-pub(crate) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 /// FNV-1a over `<group>/<pipeline>`: any process of the group makes the same version 1.

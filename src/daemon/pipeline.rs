@@ -1,6 +1,5 @@
 //! One pipeline: waits for store and Kafka, then runs workers and trainer; begins again where a worker ends.
 
-use std::any::Any;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -8,17 +7,17 @@ use std::time::Duration;
 use crate::config;
 use crate::daemon::board::{PipelineBoard, Stage, WorkerView, lock};
 use crate::daemon::clock::Clock;
-use crate::daemon::models::{Catalogue, SlotModels, chain};
+use crate::daemon::models::{Catalogue, SlotModels};
 use crate::daemon::observer::Watch;
 use crate::daemon::stop::Stop;
 use crate::daemon::tape::{self, TapePort};
 use crate::daemon::trainer::TrainerThread;
 use crate::engine::{HorizonPlan, ModelVersion};
 use crate::kafka;
-use crate::store::{self, ModelStore, SnapshotPort, SnapshotStore, Store};
+use crate::store::{self, ModelStore, SnapshotPort, SnapshotStore, Store, chain};
 use crate::telemetry::Metrics;
 use crate::worker::ports::{Activity, Error as WorkerError, Observer as _};
-use crate::worker::{Ports, Worker};
+use crate::worker::{Ports, Worker, panic_text};
 
 /// First and last pause before something that may pass by itself is tried again.
 const BACK_OFF_MIN: Duration = Duration::from_secs(1);
@@ -124,15 +123,19 @@ impl PipelineThread {
     fn is_held_here(&self) -> bool {
         let asked = self.patiently("the group, to say who has this process's name", || {
             let (config, worker) = (self.kafka.clone(), self.config.worker.clone());
-            let stop = self.stop.clone();
-            let leaving = kafka::Leaving::new(move || stop.is_requested(), self.closing_max);
-            leaving
+            self.leaving(&self.stop)
                 .ask(&format!("holder {}", self.board.name), move || {
                     kafka::held_elsewhere(&config, &worker)
                 })
                 .map_err(|error| Trouble::Passing(error.to_string()))
         });
         !matches!(asked, Ok(Some(true)))
+    }
+
+    /// What calls to Kafka may take once `stop` is requested.
+    fn leaving(&self, stop: &Stop) -> kafka::Leaving {
+        let stop = stop.clone();
+        kafka::Leaving::new(move || stop.is_requested(), self.closing_max)
     }
 
     fn fail(&self, cause: &str) {
@@ -208,10 +211,7 @@ impl PipelineThread {
         let (kafka, config, clock) = (self.kafka.clone(), self.config.worker.clone(), self.clock);
         let models = SlotModels(Arc::clone(catalogue));
         let (stop, board) = (stop.clone(), Arc::clone(&self.board));
-        let leaving = {
-            let stop = stop.clone();
-            kafka::Leaving::new(move || stop.is_requested(), self.closing_max)
-        };
+        let leaving = self.leaving(&stop);
         let body = move || {
             observer.activity(Activity::Connecting);
             let run = || {
@@ -301,9 +301,7 @@ impl PipelineThread {
             let question = move || {
                 kafka::resolve_start(&config, &worker).and_then(|()| kafka::newest_named(&config, &worker))
             };
-            let stop = self.stop.clone();
-            let leaving = kafka::Leaving::new(move || stop.is_requested(), self.closing_max);
-            leaving
+            self.leaving(&self.stop)
                 .ask(&format!("start {}", self.board.name), question)
                 .map_err(|error| match error {
                     WorkerError::InstanceInUse { instance } => {
@@ -391,10 +389,4 @@ fn outcome_of_trainer(trainer: JoinHandle<()>) -> Option<Failure> {
         "the trainer's thread panicked: {}",
         panic_text(panic.as_ref())
     )))
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no text")
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use crate::daemon::board::{PipelineBoard, lock};
 use crate::daemon::clock::{Clock, thread_cpu};
-use crate::daemon::models::{Catalogue, chain};
+use crate::daemon::models::Catalogue;
 use crate::daemon::pacing::{CpuCap, paused_by_lag};
 use crate::daemon::stop::Stop;
 use crate::daemon::tape::{Intake, NobodyLeft};
 use crate::engine::ModelVersion;
 use crate::kafka;
-use crate::store::Put;
+use crate::store::{Put, chain};
 use crate::training::{self, Offer, Step, Trainer};
 use crate::worker;
 

@@ -125,7 +125,8 @@ pub(super) fn io_kind(error: &(dyn StdError + 'static)) -> io::ErrorKind {
 }
 
 /// An error and its causes in one line.
-pub(super) fn chain(error: &dyn StdError) -> String {
+#[must_use]
+pub fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -14,7 +14,7 @@ pub mod snapshots;
 
 pub use config::Config;
 pub use disk::{Entry, Put, Store};
-pub use error::Error;
+pub use error::{Error, chain};
 pub use models::ModelStore;
 pub use snapshots::{SnapshotPort, SnapshotStore};
 

@@ -60,9 +60,15 @@ where
         self.copy_some();
     }
 
-    /// Whether a snapshot is being taken: a turn that finds no record does not wait for one.
-    pub(super) const fn is_copying(&self) -> bool {
-        self.capture.is_some()
+    /// How long a turn may wait for a record while a snapshot is taken: not at all while there are rows to be copied, and
+    /// for blocks to be written where their half is waiting. `None` where none is taken.
+    pub(super) fn copying_patience(&self) -> Option<Duration> {
+        let capture = self.capture.as_ref()?;
+        Some(if capture.waiting < BLOCKS_MAX / 2 {
+            Duration::ZERO
+        } else {
+            BLOCK_WAIT
+        })
     }
 
     /// Whether no record should be taken, after a short wait for that to pass.

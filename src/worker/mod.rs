@@ -36,7 +36,7 @@ pub mod switch_log;
 
 pub use config::Config;
 pub use report::{Outcomes, TurnReport};
-pub use run::{Ports, Worker};
+pub use run::{Ports, Worker, panic_text};
 pub use switch_log::{METADATA_BYTES_MAX, SwitchLog};
 
 #[cfg(test)]

@@ -294,14 +294,12 @@ where
 
     /// How long to wait for a first record.
     fn patience(&self) -> Duration {
-        if self.is_copying() {
-            return Duration::ZERO;
-        }
+        let most = self.copying_patience().unwrap_or(WAIT_MAX);
         if !self.crew.slots.iter().any(is_uncommitted) {
-            return WAIT_MAX;
+            return most;
         }
         let due = self.last_commit + self.config.commit_interval;
-        due.saturating_sub(self.clock.now()).min(WAIT_MAX)
+        due.saturating_sub(self.clock.now()).min(most)
     }
 
     fn note_end(&mut self, id: PartitionId) {
@@ -398,7 +396,9 @@ pub(super) fn back_off(attempts: u32) -> Duration {
         .min(BACK_OFF_MAX)
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
+/// What a panic said.
+#[must_use]
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()
