@@ -3,10 +3,10 @@
 //! One function for training and serving, so that the trained function is the served one.
 
 /// Beyond this the approximation is 1 to the last bit of f32.
-const TANH_LIMIT: f32 = 7.998_811_7;
+pub(super) const TANH_LIMIT: f32 = 7.998_811_7;
 
 /// Numerator x·p(x²), highest power first: the minimax coefficients of the Eigen library's `ptanh`.
-const TANH_ODD: [f32; 7] = [
+pub(super) const TANH_ODD: [f32; 7] = [
     -2.760_768_4e-16,
     2.000_188e-13,
     -8.604_672e-11,
@@ -16,7 +16,7 @@ const TANH_ODD: [f32; 7] = [
     4.893_524_6e-3,
 ];
 /// Denominator q(x²), highest power first.
-const TANH_EVEN: [f32; 4] = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_7e-3, 4.893_525e-3];
+pub(super) const TANH_EVEN: [f32; 4] = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_7e-3, 4.893_525e-3];
 
 /// Hyperbolic tangent as x·p(x²)/q(x²); within 4e-7 of the true value everywhere (tested; 2.4e-7 with fused
 /// multiply-add, which would not be the same on every machine), from -1 to 1, odd, and NaN for NaN. libm's is exact to a bit

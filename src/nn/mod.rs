@@ -10,7 +10,7 @@
 //! | D | inputs of the encoder | M | ReLU units of a head |
 //! | H | hidden units | Q | quantile levels |
 //! | L | layers | R | rows of a flattened sequence, T·B |
-//! | G | gates (elman 1, gru 3, lstm 4) | P | panels of 16 outputs |
+//! | G | gates (elman 1, gru 3, lstm 4) | P | panels of outputs |
 //!
 //! # Parts
 //! ```text
@@ -18,7 +18,7 @@
 //!                 state (B,state_len)      |
 //! skips (T,B,K,S) -------------------------+
 //! ```
-//! - Serving: [`Network`] steps rows with carried state through a kernel of our own (`kernel.rs`); the bits of a row do not depend on its batch.
+//! - Serving: [`Network`] steps rows with carried state through a kernel of our own (`kernel/`); the bits of a row do not depend on its batch.
 //! - Training: [`Bptt`] runs the same equations over (T,B,·) with OpenBLAS products ([`blas`]); [`Adam`], [`Ema`] and
 //!   [`clip_global_norm`] move the weights.
 //! - [`Params`] is one flat arena under `PyTorch`'s names and gate order; [`safetensors`] writes and reads it.
@@ -56,6 +56,7 @@ mod shape;
 pub use batch::{Batch, Loss};
 pub use bptt::Bptt;
 pub use element::Element;
+pub use kernel::Isa;
 pub use network::{Network, Scratch};
 pub use optimizer::{Adam, Ema, NonFinite, clip_global_norm};
 pub use params::Params;

@@ -1,25 +1,16 @@
 //! The serving form of a network: the same equations as training, row by row independent.
 
-use super::cells::{elman, gru, lstm};
-use super::kernel::{Packed, Rows};
+use super::kernel::{Gated, Inputs, Isa, LayerWeights, Packed, Rows, States};
 use super::quantiles::Levels;
-use super::{Cell, Params, Shape};
+use super::{Params, Shape};
 
 /// Immutable weights in the layout that serving wants, made once per version.
 #[derive(Debug)]
 pub struct Network {
     shape: Shape,
-    layers: Vec<Layer>,
+    layers: Vec<Gated>,
     heads: Vec<Head>,
     levels: Levels<f32>,
-}
-
-#[derive(Debug)]
-struct Layer {
-    /// (G·H, inputs) with `b_ih`
-    input_side: Packed,
-    /// (G·H, H) with `b_hh`; elman and lstm add it to the input side, whose bias holds both
-    hidden_side: Packed,
 }
 
 #[derive(Debug)]
@@ -35,12 +26,18 @@ struct Head {
 }
 
 impl Network {
-    /// Packs the weights.
+    /// Packs the weights for the best instructions of this machine.
     #[must_use]
     pub fn new(params: &Params) -> Self {
+        Self::on(Isa::best(), params)
+    }
+
+    /// Packs the weights for the given instructions, which this machine must have. The numbers are the same on all.
+    #[must_use]
+    pub fn on(isa: Isa, params: &Params) -> Self {
         let shape = params.shape().clone();
-        let layers = (0..shape.layers).map(|layer| Layer::new(params, layer)).collect();
-        let heads = (0..shape.horizons).map(|k| Head::new(params, k)).collect();
+        let layers = (0..shape.layers).map(|index| layer(isa, params, index)).collect();
+        let heads = (0..shape.horizons).map(|k| Head::new(isa, params, k)).collect();
         let levels = Levels::new(&shape.quantiles);
         Self {
             shape,
@@ -70,58 +67,16 @@ impl Network {
         for (index, layer) in self.layers.iter().enumerate() {
             let offset = index * layer_state;
             let x = match index {
-                0 => Rows::dense(inputs, shape.inputs),
-                _ => Rows {
-                    data: state,
-                    stride,
-                    offset: offset - layer_state,
-                },
+                0 => Inputs::Dense(inputs),
+                _ => Inputs::Below(offset - layer_state),
             };
-            layer.input_side.begin(rows, x, &mut scratch.gates);
-            let h = Rows {
+            let states = States {
                 data: state,
                 stride,
                 offset,
+                after: &mut scratch.after,
             };
-            if shape.cell == Cell::Gru {
-                layer.hidden_side.begin(rows, h, &mut scratch.recurrent);
-            } else {
-                layer.hidden_side.add(rows, h, &mut scratch.gates);
-            }
-            self.gate(offset, state, layer.input_side.width(), scratch);
-        }
-    }
-
-    /// The cell's pointwise part for every row of one layer, whose state begins at `offset` of a row's.
-    fn gate(&self, offset: usize, state: &mut [f32], width: usize, scratch: &mut Scratch) {
-        let hidden = self.shape.hidden;
-        let used = self.shape.cell.gates() * hidden;
-        let Scratch {
-            gates,
-            recurrent,
-            squashed,
-            ..
-        } = scratch;
-        let gates = gates.chunks_exact_mut(width).map(|row| &mut row[..used]);
-        let states = state
-            .chunks_exact_mut(self.shape.state_len())
-            .map(|row| &mut row[offset..]);
-        match self.shape.cell {
-            Cell::Elman => gates
-                .zip(states)
-                .for_each(|(gates, state)| elman::forward(gates, &mut state[..hidden])),
-            Cell::Gru => {
-                let recurrent = recurrent.chunks_exact(width).map(|row| &row[..used]);
-                for ((gates, recurrent), state) in gates.zip(recurrent).zip(states) {
-                    gru::forward(gates, recurrent, &mut state[..hidden]);
-                }
-            }
-            Cell::Lstm => {
-                for (gates, state) in gates.zip(states) {
-                    let (h, c) = state[..2 * hidden].split_at_mut(hidden);
-                    lstm::forward(gates, c, squashed, h);
-                }
-            }
+            layer.step(rows, x, states);
         }
     }
 
@@ -180,24 +135,20 @@ impl Network {
     }
 }
 
-impl Layer {
-    fn new(params: &Params, layer: usize) -> Self {
-        let ranges = params.shape().layer_ranges(layer);
-        let arena = params.as_slice();
-        let (bias_ih, bias_hh) = (&arena[ranges.bias_ih], &arena[ranges.bias_hh]);
-        let input_bias: Vec<f32> = match params.shape().cell {
-            Cell::Gru => bias_ih.to_vec(),
-            Cell::Elman | Cell::Lstm => bias_ih.iter().zip(bias_hh).map(|(a, b)| a + b).collect(),
-        };
-        Self {
-            input_side: Packed::from_rows(&arena[ranges.weight_ih], &input_bias),
-            hidden_side: Packed::from_rows(&arena[ranges.weight_hh], bias_hh),
-        }
-    }
+fn layer(isa: Isa, params: &Params, layer: usize) -> Gated {
+    let ranges = params.shape().layer_ranges(layer);
+    let arena = params.as_slice();
+    let weights = LayerWeights {
+        weight_ih: &arena[ranges.weight_ih],
+        weight_hh: &arena[ranges.weight_hh],
+        bias_ih: &arena[ranges.bias_ih],
+        bias_hh: &arena[ranges.bias_hh],
+    };
+    Gated::new(isa, params.shape().cell, weights)
 }
 
 impl Head {
-    fn new(params: &Params, k: usize) -> Self {
+    fn new(isa: Isa, params: &Params, k: usize) -> Self {
         let (shape, arena) = (params.shape(), params.as_slice());
         let ranges = shape.head_ranges(k);
         let (hidden, width) = (shape.hidden, shape.hidden + shape.skips);
@@ -205,19 +156,19 @@ impl Head {
         let hidden_bias = &arena[ranges.hidden_bias];
         Self {
             from_state: Packed::new(
-                shape.head_hidden,
-                hidden,
+                isa,
+                (shape.head_hidden, hidden),
                 |unit, input| hidden_weight[unit * width + input],
                 |unit| hidden_bias[unit],
             ),
             from_skips: Packed::new(
-                shape.head_hidden,
-                shape.skips,
+                isa,
+                (shape.head_hidden, shape.skips),
                 |unit, input| hidden_weight[unit * width + hidden + input],
                 |_| 0.,
             ),
-            output: Packed::from_rows(&arena[ranges.output_weight], &arena[ranges.output_bias]),
-            direct: Packed::from_rows(&arena[ranges.skip_weight], &vec![0.; shape.levels()]),
+            output: Packed::from_rows(isa, &arena[ranges.output_weight], &arena[ranges.output_bias]),
+            direct: Packed::from_rows(isa, &arena[ranges.skip_weight], &vec![0.; shape.levels()]),
         }
     }
 }
@@ -227,12 +178,8 @@ impl Head {
 pub struct Scratch {
     shape: Shape,
     rows_max: usize,
-    /// (B, G·H padded)
-    gates: Vec<f32>,
-    /// (B, G·H padded), GRU only
-    recurrent: Vec<f32>,
-    /// (H) tanh(c) of one row
-    squashed: Vec<f32>,
+    /// (B, H) of the layer in work.
+    after: Vec<f32>,
     /// (B, M padded)
     units: Vec<f32>,
     /// (B, Q padded)
@@ -244,13 +191,10 @@ impl Scratch {
     #[must_use]
     pub fn new(shape: &Shape, rows_max: usize) -> Self {
         let padded = |outputs: usize| vec![0.; rows_max * outputs.next_multiple_of(super::kernel::PANEL)];
-        let gates = shape.cell.gates() * shape.hidden;
         Self {
             shape: shape.clone(),
             rows_max,
-            gates: padded(gates),
-            recurrent: padded(if shape.cell == Cell::Gru { gates } else { 0 }),
-            squashed: vec![0.; shape.hidden],
+            after: vec![0.; rows_max * shape.hidden],
             units: padded(shape.head_hidden),
             outputs: padded(shape.levels()),
         }

@@ -1,0 +1,27 @@
+//! The serving kernels: packed weights, a fixed order of every sum, rows that do not know of each other.
+//!
+//! - [`gates`]: one step of a recurrent layer, its gates fused into the tile.
+//! - [`product`]: bias + W x, for the heads.
+//!
+//! Both are written once over [`lanes::Lanes`] and compiled for AVX-512, AVX2 with FMA, NEON, and for nothing in
+//! particular; [`isa`] picks the best of the machine. All give the same bits: each output is one chain of fused
+//! multiply-adds in the order of the inputs, from the bias on, and how many of them run side by side changes no bit.
+
+#![allow(unsafe_code, reason = "vector instructions: in `isa`, `x86`, `neon`")]
+#![allow(clippy::inline_always, reason = "a kernel is compiled for the instructions of its caller")]
+
+mod act;
+mod gates;
+mod isa;
+mod lanes;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod product;
+#[cfg(test)]
+mod tests;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub(super) use gates::{Gated, Inputs, LayerWeights, States};
+pub use isa::Isa;
+pub(super) use product::{PANEL, Packed, Rows};
