@@ -67,7 +67,7 @@ clean:
 	cargo clean
 
 tools:
-	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.88 or newer (https://rustup.rs), then run make again" >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.89 or newer (https://rustup.rs), then run make again" >&2; exit 1; }
 	$(call need,command -v cc && command -v c++,gcc g++ libc6-dev,the C compiler that builds the bundled librdkafka)
 	$(call need,command -v pkg-config,pkg-config,finds the system libraries below)
 	$(call need,pkg-config --exists openblas,libopenblas-dev,OpenBLAS: the matrix products of training)

@@ -83,7 +83,8 @@ impl Gated {
         for first in (0..hidden).step_by(lanes) {
             // Lanes beyond the last unit are zeros.
             let mut lane = |value: &dyn Fn(usize) -> f32| {
-                panels.extend((first..first + lanes).map(|unit| if unit < hidden { value(unit) } else { 0. }));
+                panels
+                    .extend((first..first + lanes).map(|unit| if unit < hidden { value(unit) } else { 0. }));
             };
             let (ih, hh) = (weights.bias_ih, weights.bias_hh);
             for sum in 0..sums(cell) {
@@ -123,12 +124,15 @@ impl Gated {
         if let Inputs::Dense(data) = inputs {
             assert!(data.len() >= rows * self.inputs, "inputs of all rows");
         }
-        isa::run(self.isa, Step {
-            layer: self,
-            rows,
-            inputs,
-            states,
-        });
+        isa::run(
+            self.isa,
+            Step {
+                layer: self,
+                rows,
+                inputs,
+                states,
+            },
+        );
     }
 }
 
@@ -147,7 +151,15 @@ impl Kernel for Step<'_> {
             Cell::Gru => self.panels::<L, Gru, 3, SUMS_MAX>(),
             Cell::Lstm => self.panels::<L, Lstm, 4, SUMS_MAX>(),
         }
-        let (hidden, States { data, stride, offset, after }) = (self.layer.hidden, self.states);
+        let (
+            hidden,
+            States {
+                data,
+                stride,
+                offset,
+                after,
+            },
+        ) = (self.layer.hidden, self.states);
         for (row, after) in after.chunks_exact(hidden).enumerate().take(self.rows) {
             data[row * stride + offset..][..hidden].copy_from_slice(after);
         }

@@ -2,9 +2,9 @@
 
 use std::sync::OnceLock;
 
+use super::lanes::{Lanes, Portable};
 #[cfg(target_arch = "aarch64")]
 use super::neon::Neon;
-use super::lanes::{Lanes, Portable};
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Avx2, Avx512};
 
@@ -28,7 +28,9 @@ impl Isa {
         static BEST: OnceLock<Isa> = OnceLock::new();
         *BEST.get_or_init(|| {
             let all = [Self::Avx512, Self::Avx2, Self::Neon];
-            all.into_iter().find(|isa| isa.is_here()).unwrap_or(Self::Portable)
+            all.into_iter()
+                .find(|isa| isa.is_here())
+                .unwrap_or(Self::Portable)
         })
     }
 

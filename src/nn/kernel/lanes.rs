@@ -71,7 +71,6 @@ impl Portable {
 impl Lanes for Portable {
     const LEN: usize = 8;
 
-
     #[inline(always)]
     fn splat(value: f32) -> Self {
         Self([value; 8])
@@ -89,7 +88,9 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn fused(self, by: Self, plus: Self) -> Self {
-        Self(std::array::from_fn(|lane| self.0[lane].mul_add(by.0[lane], plus.0[lane])))
+        Self(std::array::from_fn(|lane| {
+            self.0[lane].mul_add(by.0[lane], plus.0[lane])
+        }))
     }
 
     #[inline(always)]

@@ -8,7 +8,10 @@
 //! multiply-adds in the order of the inputs, from the bias on, and how many of them run side by side changes no bit.
 
 #![allow(unsafe_code, reason = "vector instructions: in `isa`, `x86`, `neon`")]
-#![allow(clippy::inline_always, reason = "a kernel is compiled for the instructions of its caller")]
+#![allow(
+    clippy::inline_always,
+    reason = "a kernel is compiled for the instructions of its caller"
+)]
 
 mod act;
 mod gates;

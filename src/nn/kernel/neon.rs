@@ -1,8 +1,8 @@
 //! NEON, which every 64-bit ARM has: two registers as one, so that a panel is as wide as AVX2's.
 
 use std::arch::aarch64::{
-    float32x4_t, vaddq_f32, vbslq_f32, vcgtq_f32, vcltq_f32, vdivq_f32, vdupq_n_f32, vfmaq_f32, vld1q_f32, vmulq_f32,
-    vst1q_f32, vsubq_f32,
+    float32x4_t, vaddq_f32, vbslq_f32, vcgtq_f32, vcltq_f32, vdivq_f32, vdupq_n_f32, vfmaq_f32, vld1q_f32,
+    vmulq_f32, vst1q_f32, vsubq_f32,
 };
 
 use super::lanes::Lanes;
@@ -22,7 +22,6 @@ impl Neon {
 // asserted to have them.
 impl Lanes for Neon {
     const LEN: usize = 8;
-
 
     #[inline(always)]
     fn splat(value: f32) -> Self {

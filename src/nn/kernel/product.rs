@@ -60,7 +60,8 @@ impl Packed {
         bias: impl Fn(usize) -> f32,
     ) -> Self {
         let padded = outputs.next_multiple_of(PANEL);
-        let or_zero = |output: usize, value: &dyn Fn(usize) -> f32| if output < outputs { value(output) } else { 0. };
+        let or_zero =
+            |output: usize, value: &dyn Fn(usize) -> f32| if output < outputs { value(output) } else { 0. };
         let mut weights = Vec::with_capacity(padded * inputs);
         for first in (0..padded).step_by(PANEL) {
             for input in 0..inputs {
@@ -94,12 +95,28 @@ impl Packed {
 
     /// `out` (rows, width) = bias + W x
     pub(in crate::nn) fn begin(&self, rows: usize, x: Rows<'_>, out: &mut [f32]) {
-        isa::run(self.isa, Product::<true> { weights: self, rows, x, out });
+        isa::run(
+            self.isa,
+            Product::<true> {
+                weights: self,
+                rows,
+                x,
+                out,
+            },
+        );
     }
 
     /// `out` (rows, width) += W x; the bias is not used.
     pub(in crate::nn) fn add(&self, rows: usize, x: Rows<'_>, out: &mut [f32]) {
-        isa::run(self.isa, Product::<false> { weights: self, rows, x, out });
+        isa::run(
+            self.isa,
+            Product::<false> {
+                weights: self,
+                rows,
+                x,
+                out,
+            },
+        );
     }
 }
 
@@ -125,7 +142,12 @@ impl<const BEGIN: bool> Product<'_, BEGIN> {
     /// `V` registers a panel, `R` rows a tile.
     #[inline(always)]
     fn panels<L: Lanes, const V: usize, const R: usize>(self) {
-        let Self { weights, rows, x, out } = self;
+        let Self {
+            weights,
+            rows,
+            x,
+            out,
+        } = self;
         let out = &mut out[..rows * weights.width()];
         for panel in 0..weights.width() / PANEL {
             let mut row = 0;
@@ -155,7 +177,11 @@ impl<const BEGIN: bool> Product<'_, BEGIN> {
         let place = |r: usize| (first + r) * width + panel * PANEL;
         let x: [&[f32]; R] = std::array::from_fn(|r| x.row(first + r, inputs));
         let mut sums: [[L; V]; R] = std::array::from_fn(|r| {
-            let from = if BEGIN { &weights.bias[panel * PANEL..] } else { &out[place(r)..] };
+            let from = if BEGIN {
+                &weights.bias[panel * PANEL..]
+            } else {
+                &out[place(r)..]
+            };
             std::array::from_fn(|v| L::load(&from[v * L::LEN..]))
         });
         let panel = &weights.weights[panel * inputs * PANEL..][..inputs * PANEL];

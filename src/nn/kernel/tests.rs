@@ -40,7 +40,10 @@ impl<const TANH: bool> Kernel for Activation<'_, TANH> {
     fn run<L: Lanes>(self) {
         for (x, out) in self.0.chunks(L::LEN).zip(self.1.chunks_mut(L::LEN)) {
             let x = L::load_some(x);
-            let Fraction { numerator, denominator } = if TANH { tanh(x) } else { sigmoid(x) };
+            let Fraction {
+                numerator,
+                denominator,
+            } = if TANH { tanh(x) } else { sigmoid(x) };
             numerator.over(denominator).store_some(out);
         }
     }
@@ -55,12 +58,20 @@ fn kernel_product_equals_its_naive_twin_bitwise_in_any_batch() {
             for rows in [1, 2, 3, 4, 5, 7, 8, 13, 25] {
                 let (stride, offset) = (inputs + 3, 2);
                 let data = noise(rows * stride, 3.);
-                let x = Rows { data: &data, stride, offset };
+                let x = Rows {
+                    data: &data,
+                    stride,
+                    offset,
+                };
                 let mut out = vec![f32::NAN; rows * packed.width()];
                 packed.begin(rows, x, &mut out);
                 for (row, out) in out.chunks_exact(packed.width()).enumerate() {
                     let x = &data[row * stride + offset..][..inputs];
-                    assert_eq!(out[..outputs], twin(&weight, &bias, x), "{isa:?} {outputs}x{inputs}");
+                    assert_eq!(
+                        out[..outputs],
+                        twin(&weight, &bias, x),
+                        "{isa:?} {outputs}x{inputs}"
+                    );
                     assert!(out[outputs..].iter().all(|&pad| pad == 0.));
                 }
             }
@@ -91,7 +102,10 @@ fn kernel_activations_stay_within_their_bounds_and_are_the_same_everywhere() {
         .collect();
     let of_tanh = |isa, x: &[f32], out: &mut [f32]| run(isa, Activation::<true>(x, out));
     let of_sigmoid = |isa, x: &[f32], out: &mut [f32]| run(isa, Activation::<false>(x, out));
-    let plain = (through(Isa::Portable, &x, of_tanh), through(Isa::Portable, &x, of_sigmoid));
+    let plain = (
+        through(Isa::Portable, &x, of_tanh),
+        through(Isa::Portable, &x, of_sigmoid),
+    );
     for isa in here() {
         assert_eq!(through(isa, &x, of_tanh), plain.0, "{isa:?}");
         assert_eq!(through(isa, &x, of_sigmoid), plain.1, "{isa:?}");
@@ -99,16 +113,27 @@ fn kernel_activations_stay_within_their_bounds_and_are_the_same_everywhere() {
     }
     for (index, &x) in x.iter().enumerate() {
         let wide = f64::from(x);
-        assert!((f64::from(plain.0[index]) - wide.tanh()).abs() <= 4e-7, "tanh at {x}");
+        assert!(
+            (f64::from(plain.0[index]) - wide.tanh()).abs() <= 4e-7,
+            "tanh at {x}"
+        );
         let sigmoid = 1. / (1. + (-wide).exp());
-        assert!((f64::from(plain.1[index]) - sigmoid).abs() <= 2.4e-7, "sigmoid at {x}");
+        assert!(
+            (f64::from(plain.1[index]) - sigmoid).abs() <= 2.4e-7,
+            "sigmoid at {x}"
+        );
     }
 }
 
 /// A layer's step in f64, from the equations in `cells/`.
 fn naive_step(cell: Cell, weights: &LayerWeights<'_>, x: &[f32], state: &[f32]) -> Vec<f64> {
     let hidden = weights.bias_ih.len() / cell.gates();
-    let dot = |w: &[f32], x: &[f32]| w.iter().zip(x).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum::<f64>();
+    let dot = |w: &[f32], x: &[f32]| {
+        w.iter()
+            .zip(x)
+            .map(|(w, x)| f64::from(*w) * f64::from(*x))
+            .sum::<f64>()
+    };
     let side = |w: &[f32], bias: &[f32], x: &[f32]| -> Vec<f64> {
         let rows = w.chunks_exact(x.len()).zip(bias);
         rows.map(|(w, &bias)| f64::from(bias) + dot(w, x)).collect()
@@ -129,7 +154,9 @@ fn naive_step(cell: Cell, weights: &LayerWeights<'_>, x: &[f32], state: &[f32]) 
             })
             .collect(),
         Cell::Lstm => {
-            let c = |i: usize| sigmoid(gate(1, i)) * f64::from(state[hidden + i]) + sigmoid(gate(0, i)) * gate(2, i).tanh();
+            let c = |i: usize| {
+                sigmoid(gate(1, i)) * f64::from(state[hidden + i]) + sigmoid(gate(0, i)) * gate(2, i).tanh()
+            };
             let h = all.clone().map(|i| sigmoid(gate(3, i)) * c(i).tanh());
             h.chain(all.map(c)).collect()
         }
@@ -146,14 +173,30 @@ fn kernel_step_follows_the_equations_and_is_the_same_everywhere() {
                 values.iter_mut().for_each(|value| *value /= (by as f32).sqrt());
                 values
             };
-            let (ih, hh) = (shrink(noise(gates * inputs, 1.), inputs), shrink(noise(gates * hidden, 2.), hidden));
+            let (ih, hh) = (
+                shrink(noise(gates * inputs, 1.), inputs),
+                shrink(noise(gates * hidden, 2.), hidden),
+            );
             let (bias_ih, bias_hh) = (noise(gates, 3.), noise(gates, 4.));
-            let weights = LayerWeights { weight_ih: &ih, weight_hh: &hh, bias_ih: &bias_ih, bias_hh: &bias_hh };
-            let (x, before) = (noise(rows * inputs, 5.), shrink(noise(rows * (carried + 5), 6.), 3));
+            let weights = LayerWeights {
+                weight_ih: &ih,
+                weight_hh: &hh,
+                bias_ih: &bias_ih,
+                bias_hh: &bias_hh,
+            };
+            let (x, before) = (
+                noise(rows * inputs, 5.),
+                shrink(noise(rows * (carried + 5), 6.), 3),
+            );
             let step = |isa, first: usize, rows: usize| {
                 let mut data = before[first * (carried + 5)..][..rows * (carried + 5)].to_vec();
                 let mut after = vec![f32::NAN; rows * hidden];
-                let states = States { data: &mut data, stride: carried + 5, offset: 2, after: &mut after };
+                let states = States {
+                    data: &mut data,
+                    stride: carried + 5,
+                    offset: 2,
+                    after: &mut after,
+                };
                 let x = Inputs::Dense(&x[first * inputs..][..rows * inputs]);
                 Gated::new(isa, cell, weights).step(rows, x, states);
                 data
@@ -161,9 +204,17 @@ fn kernel_step_follows_the_equations_and_is_the_same_everywhere() {
             let plain = step(Isa::Portable, 0, rows);
             for row in 0..rows {
                 let place = row * (carried + 5) + 2..row * (carried + 5) + 2 + carried;
-                let expected = naive_step(cell, &weights, &x[row * inputs..][..inputs], &before[place.clone()]);
+                let expected = naive_step(
+                    cell,
+                    &weights,
+                    &x[row * inputs..][..inputs],
+                    &before[place.clone()],
+                );
                 for (&got, want) in plain[place].iter().zip(expected) {
-                    assert!((f64::from(got) - want).abs() < 4e-6, "{cell:?} {hidden}: {got} {want}");
+                    assert!(
+                        (f64::from(got) - want).abs() < 4e-6,
+                        "{cell:?} {hidden}: {got} {want}"
+                    );
                 }
             }
             for isa in here() {

@@ -84,7 +84,13 @@ const HOMES: &[(&str, &[&str])] = &[
 ];
 
 /// Files that may hold `unsafe`.
-const UNSAFE_FILES: &[&str] = &["src/nn/blas.rs", "src/nn/kernel/isa.rs", "src/nn/kernel/x86.rs", "src/nn/kernel/neon.rs", "src/kafka/membership.rs"];
+const UNSAFE_FILES: &[&str] = &[
+    "src/nn/blas.rs",
+    "src/nn/kernel/isa.rs",
+    "src/nn/kernel/x86.rs",
+    "src/nn/kernel/neon.rs",
+    "src/kafka/membership.rs",
+];
 
 const FUNCTION_LINES_MAX: usize = 70;
 const FILE_CODE_LINES_MAX: usize = 400;
