@@ -39,6 +39,7 @@ pub mod pending;
 pub mod quantiles;
 pub mod scale;
 pub mod share;
+pub mod stack;
 
 pub use expert::{Expert, ExpertSet, UnknownExpert};
 

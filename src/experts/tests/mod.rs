@@ -1,5 +1,6 @@
 //! The prototype's twin, and what must hold whatever comes in.
 
 mod invariants;
+mod stack;
 mod toy;
 mod twin;

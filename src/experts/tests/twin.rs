@@ -14,13 +14,13 @@ use crate::series::season_ring::{KEPT, SeasonRing};
 const SERIES: &str = include_str!("../../../tests/fixtures/experts/series.csv");
 const CHAIN: &str = include_str!("../../../tests/fixtures/experts/chain.csv");
 const LONG: &str = include_str!("../../../tests/fixtures/experts/long.csv");
-const HORIZONS: [u32; 4] = [1, 12, 24, 96];
+pub(super) const HORIZONS: [u32; 4] = [1, 12, 24, 96];
 
 /// Absolute and relative: the prototype computes in f64, the product in f32 over 1500 steps of feedback; fixtures have
 /// seven digits.
 const TOLERANCE: f32 = 2e-3;
 
-fn series(name: &str) -> Vec<Option<f32>> {
+pub(super) fn series(name: &str) -> Vec<Option<f32>> {
     let mut lines = SERIES.lines();
     let header = lines.next().unwrap();
     let column = header.split(',').position(|each| each == name).unwrap();
@@ -29,10 +29,10 @@ fn series(name: &str) -> Vec<Option<f32>> {
         .collect()
 }
 
-struct Worst(f32, String);
+pub(super) struct Worst(pub(super) f32, pub(super) String);
 
 impl Worst {
-    fn compare(&mut self, got: f32, expected: f32, scale: f32, what: impl Fn() -> String) {
+    pub(super) fn compare(&mut self, got: f32, expected: f32, scale: f32, what: impl Fn() -> String) {
         let away = (got - expected).abs() / scale;
         assert!(got.is_finite(), "{}: {got}", what());
         if away > self.0 {
@@ -54,7 +54,7 @@ fn without_hour() -> ExpertSet {
     ExpertSet::of(ExpertSet::all().iter().filter(|&expert| expert != Expert::Hour))
 }
 
-fn toy(name: &str) -> Toy {
+pub(super) fn toy(name: &str) -> Toy {
     let calendar = if name == "walk" {
         Calendar::without(HOUR_MS, 0)
     } else {
