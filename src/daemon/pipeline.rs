@@ -159,8 +159,10 @@ impl PipelineThread {
         let mut workers = Vec::new();
         let mut failure = None;
         for (index, port) in ports.into_iter().enumerate() {
-            let snapshots = stores.snapshots.port(&self.kafka.group, &self.board.name);
-            match self.start_worker(index, (port, snapshots), &catalogue, &stop) {
+            let started = self
+                .open_snapshots(&stores)
+                .and_then(|snapshots| self.start_worker(index, (port, snapshots), &catalogue, &stop));
+            match started {
                 Ok(handle) => workers.push(Some(handle)),
                 Err(error) => failure = failure.or(Some(error)),
             }
@@ -276,6 +278,15 @@ impl PipelineThread {
             *shared = Some(stores.clone());
             Ok(stores)
         })
+    }
+
+    /// A worker's way to the snapshots.
+    fn open_snapshots(&self, stores: &Stores) -> Result<SnapshotPort, Failure> {
+        let workers = self.config.worker.workers;
+        let port = stores
+            .snapshots
+            .port(&self.kafka.group, &self.board.name, workers);
+        port.map_err(|error| Failure::Cause(chain(&error)))
     }
 
     /// Opens the newest model, or makes the first one, above every version that is `named`; `None` on a stop.

@@ -113,7 +113,12 @@ where
     }
 
     /// Asks for the newest snapshot of a partition at `at_most` or before.
-    fn search(&mut self, place: usize, prospect: Box<Prospect>, at_most: NextOffset) -> Result<(), Error> {
+    pub(super) fn search(
+        &mut self,
+        place: usize,
+        prospect: Box<Prospect>,
+        at_most: NextOffset,
+    ) -> Result<(), Error> {
         self.ticket += 1;
         let cluster = self
             .cluster
@@ -136,6 +141,8 @@ where
         };
         slot.phase = Phase::Loading {
             ticket: self.ticket,
+            reading: None,
+            moved: self.clock.now(),
             attempts,
             prospect,
         };
@@ -149,22 +156,10 @@ where
         let Some(place) = self.crew.slots.iter().position(|slot| searched(&slot.phase)) else {
             return;
         };
-        let waiting = Phase::Waiting {
-            due: self.clock.now(),
-            attempts: 0,
-            sentence: None,
+        let Some(prospect) = self.end_search(place) else {
+            return;
         };
-        let slot = &mut self.crew.slots[place];
-        let Phase::Loading {
-            prospect, attempts, ..
-        } = mem::replace(&mut slot.phase, waiting)
-        else {
-            unreachable!("it was just looked at");
-        };
-        if let Phase::Waiting { attempts: so_far, .. } = &mut slot.phase {
-            *so_far = attempts;
-        }
-        self.crew.busy = Some(slot.id);
+        self.crew.busy = Some(self.crew.slots[place].id);
         self.observer.activity(Activity::Restoring);
         let opened = match found {
             Ok(Some(found)) => self.open_snapshot(place, prospect, *found),
@@ -180,6 +175,23 @@ where
         self.crew.busy = None;
         if let Err(error) = opened {
             self.wait(place, error.to_string());
+        }
+    }
+
+    /// The partition waits again instead of being loaded; gives what was known of it.
+    pub(super) fn end_search(&mut self, place: usize) -> Option<Box<Prospect>> {
+        let slot = &mut self.crew.slots[place];
+        let &mut Phase::Loading { attempts, .. } = &mut slot.phase else {
+            return None;
+        };
+        let waiting = Phase::Waiting {
+            due: self.clock.now(),
+            attempts,
+            sentence: None,
+        };
+        match mem::replace(&mut slot.phase, waiting) {
+            Phase::Loading { prospect, .. } => Some(prospect),
+            _ => unreachable!("it was just looked at"),
         }
     }
 
@@ -215,7 +227,7 @@ where
         Ok(())
     }
 
-    fn wait(&mut self, place: usize, reason: String) {
+    pub(super) fn wait(&mut self, place: usize, reason: String) {
         let now = self.clock.now();
         if let Phase::Waiting {
             due,

@@ -25,17 +25,31 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The same while no record can be taken for it: readers notice.
 const PATIENCE_PRESSED: Duration = Duration::from_secs(1);
 
-/// A snapshot whose rows are all handed over is durable after so long, or nothing more is heard of it.
+/// A snapshot whose rows are all handed over is durable after so long, or it has failed: a gigabyte at a megabyte a second
+/// takes longer, on a disk that nobody serves from.
 const DURABLE_WITHIN: Duration = Duration::from_secs(600);
 
 /// A snapshot that is being taken.
 pub(super) struct Capture {
+    ticket: u64,
     id: PartitionId,
     began: Duration,
     /// When a block was last written, or nothing waited.
     moved: Duration,
     /// Blocks handed over and not written yet.
     waiting: usize,
+}
+
+/// A snapshot that is complete and not durable yet.
+pub(super) struct Finishing {
+    ticket: u64,
+    id: PartitionId,
+    /// When its first row was copied.
+    began: Duration,
+    /// When its last block was handed over.
+    complete: Duration,
+    /// Its partition's state was dropped: how it ends says nothing about the state that there may be by then.
+    orphaned: bool,
 }
 
 impl<S, K, M, N, T, C, O> Worker<S, K, M, N, T, C, O>
@@ -53,6 +67,8 @@ where
         while let Some(ended) = self.snapshots.ended() {
             self.heed(ended);
         }
+        self.watch_searches();
+        self.watch_finishing();
         if self.capture.is_none() {
             self.begin_due();
         }
@@ -86,10 +102,12 @@ where
 
     /// Gives up the snapshot that is being taken where its partition's state is dropped: of `ids`, or of any.
     pub(super) fn give_up(&mut self, ids: Option<&[PartitionId]>) {
-        let concerns = |capture: &Capture| ids.is_none_or(|ids| ids.contains(&capture.id));
-        if self.capture.as_ref().is_some_and(concerns) {
-            self.capture = None;
+        let concerns = |id: PartitionId| ids.is_none_or(|ids| ids.contains(&id));
+        if self.capture.take_if(|capture| concerns(capture.id)).is_some() {
             self.snapshots.abandon();
+        }
+        if let Some(finishing) = &mut self.finishing {
+            finishing.orphaned |= concerns(finishing.id);
         }
     }
 
@@ -101,9 +119,8 @@ where
             let news = open.snapshot.is_none_or(|newest| newest < open.committed);
             complete && news && open.noted.is_some() && open.speaks() && now >= open.next_snapshot
         };
-        let durable_soon =
-            |(_, since): &mut (PartitionId, Duration)| now.saturating_sub(*since) < DURABLE_WITHIN;
-        if self.link != Link::Up || self.finishing.as_mut().is_some_and(durable_soon) {
+        // A store that is slow is no failure: the one that is due longest comes first once there is room.
+        if self.link != Link::Up || self.finishing.is_some() || self.snapshots.is_busy() {
             return;
         }
         let Some(cluster) = &self.cluster else { return };
@@ -127,12 +144,14 @@ where
             made_by: env!("CARGO_PKG_VERSION").to_owned(),
             ..open.state.capture_header()
         };
-        if let Err(error) = self.snapshots.begin(id, header) {
+        self.ticket += 1;
+        if let Err(error) = self.snapshots.begin(self.ticket, id, header) {
             open.state.end_capture();
             self.note_snapshot(id, Err(error.to_string()), Duration::ZERO);
             return;
         }
         self.capture = Some(Capture {
+            ticket: self.ticket,
             id,
             began: now,
             moved: now,
@@ -195,8 +214,28 @@ where
         if open.state.is_captured() {
             open.state.end_capture();
             self.snapshots.finish();
-            self.finishing = Some((capture.id, capture.began));
+            self.finishing = Some(Finishing {
+                ticket: capture.ticket,
+                id: capture.id,
+                began: capture.began,
+                complete: now,
+                orphaned: false,
+            });
             self.capture = None;
+        }
+    }
+
+    /// One that does not become durable has failed; what is heard of it later is too late.
+    fn watch_finishing(&mut self) {
+        let now = self.clock.now();
+        let late = |finishing: &mut Finishing| now.saturating_sub(finishing.complete) >= DURABLE_WITHIN;
+        if let Some(finishing) = self.finishing.take_if(late)
+            && !finishing.orphaned
+        {
+            let reason =
+                "the store has not made it durable within ten minutes: look at the disk or mount behind it";
+            let took = now.saturating_sub(finishing.began);
+            self.note_snapshot(finishing.id, Err(reason.to_owned()), took);
         }
     }
 
@@ -207,37 +246,39 @@ where
                 found,
                 refused,
             } => {
+                self.heard = self.clock.now();
                 self.snapshots_refused.extend(refused);
                 self.loaded(ticket, found);
             }
             Ended::Written {
-                id,
+                ticket,
                 next,
                 bytes,
                 oldest,
             } => {
-                let took = self.took(id);
-                self.note_snapshot(id, Ok(bytes), took);
-                self.note_written(id, (next, oldest), bytes);
-            }
-            Ended::Failed { id, reason } => {
-                let took = self.took(id);
-                if self.capture.as_ref().is_some_and(|capture| capture.id == id) {
-                    self.capture = None;
-                    self.end_capture(id);
+                if let Some((id, took)) = self.finished(ticket) {
+                    self.note_snapshot(id, Ok(bytes), took);
+                    self.note_written(id, (next, oldest), bytes);
                 }
-                self.note_snapshot(id, Err(reason), took);
+            }
+            Ended::Failed { ticket, reason } => {
+                let failed = self.capture.take_if(|capture| capture.ticket == ticket);
+                let failed = failed.map(|capture| {
+                    self.end_capture(capture.id);
+                    (capture.id, self.clock.now().saturating_sub(capture.began))
+                });
+                if let Some((id, took)) = failed.or_else(|| self.finished(ticket)) {
+                    self.note_snapshot(id, Err(reason), took);
+                }
             }
         }
     }
 
-    fn took(&mut self, id: PartitionId) -> Duration {
-        let began = self.finishing.take_if(|finishing| finishing.0 == id);
-        let capture = self.capture.as_ref().filter(|capture| capture.id == id);
-        let began = began
-            .map(|finishing| finishing.1)
-            .or(capture.map(|capture| capture.began));
-        began.map_or(Duration::ZERO, |began| self.clock.now().saturating_sub(began))
+    /// The partition of the complete snapshot with that ticket, and what it took; `None` where nobody waits for it any more.
+    fn finished(&mut self, ticket: u64) -> Option<(PartitionId, Duration)> {
+        let finishing = self.finishing.take_if(|finishing| finishing.ticket == ticket)?;
+        let took = self.clock.now().saturating_sub(finishing.began);
+        (!finishing.orphaned).then_some((finishing.id, took))
     }
 
     fn end_capture(&mut self, id: PartitionId) {
@@ -248,7 +289,12 @@ where
         }
     }
 
-    fn note_written(&mut self, id: PartitionId, (next, oldest): (NextOffset, NextOffset), bytes: u64) {
+    fn note_written(
+        &mut self,
+        id: PartitionId,
+        (next, oldest): (NextOffset, Option<NextOffset>),
+        bytes: u64,
+    ) {
         let now = self.clock.now();
         // The rate is that of the worker: its partitions take turns.
         let bytes = bytes.saturating_mul(u64::try_from(self.crew.slots.len()).unwrap_or(u64::MAX));
@@ -261,7 +307,9 @@ where
         {
             open.snapshot = open.snapshot.max(Some(next));
             open.next_snapshot = now + interval;
-            open.forget_before(oldest);
+            if let Some(oldest) = oldest {
+                open.forget_before(oldest);
+            }
         }
     }
 

@@ -25,6 +25,7 @@ mod commit;
 pub mod config;
 mod crew;
 mod degrade;
+mod loading;
 pub mod ports;
 mod publisher;
 pub mod report;

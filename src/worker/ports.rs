@@ -257,11 +257,18 @@ pub trait Snapshots {
     /// Transient: nothing was begun.
     fn load(&mut self, wanted: Wanted) -> Result<(), Error>;
 
-    /// Begins to write one; one at a time.
+    /// A search that has come further since this was asked last: its ticket, and the offset of the snapshot that is being
+    /// read. One that is never heard of hangs, or waits for one that does.
+    fn reading(&mut self) -> Option<(u64, NextOffset)>;
+
+    /// Whether what was handed over before, given up or not, is still being worked on: one that is begun now would wait.
+    fn is_busy(&mut self) -> bool;
+
+    /// Begins to write one; one at a time. Its end comes with the `ticket`.
     ///
     /// # Errors
     /// Transient: nothing was begun.
-    fn begin(&mut self, id: PartitionId, header: Header) -> Result<(), Error>;
+    fn begin(&mut self, ticket: u64, id: PartitionId, header: Header) -> Result<(), Error>;
 
     /// Hands over a block of the one that is being written; its memory comes back by [`Snapshots::empty`].
     fn write(&mut self, block: Block);
@@ -269,7 +276,8 @@ pub trait Snapshots {
     /// A block that is written, to be filled again; waits for one at most `wait`.
     fn empty(&mut self, wait: Duration) -> Option<Block>;
 
-    /// Every block was handed over: the snapshot is to be made durable under its name. Answered by [`Ended::Written`].
+    /// Every block was handed over: the snapshot is to be made durable under its name. Answered by [`Ended::Written`] or
+    /// [`Ended::Failed`].
     fn finish(&mut self);
 
     /// Gives up the one that is being written: it leaves nothing behind.

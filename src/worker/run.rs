@@ -10,7 +10,7 @@ use crate::engine::snapshot::{self, Form};
 use crate::faults::{self, Point};
 use crate::worker::Config;
 use crate::worker::blame::Trial;
-use crate::worker::capture::Capture;
+use crate::worker::capture::{Capture, Finishing};
 use crate::worker::commit::is_uncommitted;
 use crate::worker::crew::Crew;
 use crate::worker::ports::{
@@ -90,11 +90,13 @@ pub struct Worker<S, K, M, N, T, C, O> {
     /// How rows are laid out, and a hash of what shapes state.
     pub(super) form: Arc<Form>,
     pub(super) fingerprint: u64,
-    /// Of the next search for a snapshot.
+    /// Of the newest search for a snapshot, or snapshot begun.
     pub(super) ticket: u64,
     pub(super) capture: Option<Capture>,
-    /// The snapshot that is complete and not durable yet, and since when.
-    pub(super) finishing: Option<(PartitionId, Duration)>,
+    /// The snapshot that is complete and not durable yet.
+    pub(super) finishing: Option<Finishing>,
+    /// When anything was heard of a search last.
+    pub(super) heard: Duration,
     pub(super) snapshot_report: Option<SnapshotReport>,
     pub(super) snapshots_refused: Vec<String>,
     /// Who is to blame is found out partition by partition.
@@ -154,6 +156,7 @@ where
             ticket: 0,
             capture: None,
             finishing: None,
+            heard: now,
             snapshot_report: None,
             snapshots_refused: Vec::new(),
             trial: Trial::default(),

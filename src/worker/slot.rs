@@ -29,6 +29,10 @@ pub(crate) enum Phase {
     Loading {
         /// Of the search: the answer to another one is too late.
         ticket: u64,
+        /// The snapshot that is being read, where it has come so far.
+        reading: Option<NextOffset>,
+        /// When the search came further last, or was asked for.
+        moved: Duration,
         /// Failures so far, for the back-off.
         attempts: u32,
         /// What is known of it.

@@ -87,19 +87,19 @@ pub enum Ended {
     },
     /// A snapshot is durable under its name.
     Written {
-        /// Whose.
-        id: PartitionId,
+        /// As it was begun with: the same partition may have another state by now.
+        ticket: u64,
         /// Its offset.
         next: NextOffset,
         /// Bytes of its file.
         bytes: u64,
-        /// Offset of the oldest one that was kept.
-        oldest: NextOffset,
+        /// Offset of the oldest one that was kept; `None` where that could not be found out.
+        oldest: Option<NextOffset>,
     },
     /// A snapshot could not be written and left nothing behind.
     Failed {
-        /// Whose.
-        id: PartitionId,
+        /// As it was begun with.
+        ticket: u64,
         /// Why, and the way out.
         reason: String,
     },

@@ -1,24 +1,28 @@
 //! The files behind snapshots: what is there, what is staged, what is published, what goes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures::StreamExt as _;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{GetResultPayload, MultipartUpload, ObjectStore as _, ObjectStoreExt as _};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::engine::snapshot::{Header, read_header};
+use crate::engine::snapshot::{Header, Refusal, read_header};
 use crate::series::observation::NextOffset;
-use crate::store::disk::{LISTED_MAX, failed, open_files};
+use crate::store::disk::{failed, open_files};
 use crate::store::snapshots::lock;
 use crate::store::{Config, Error, directory};
 use crate::worker::SwitchLog;
 
+/// Snapshots of a folder that are looked at, the newest: `keep` of them stay, so that more are there only where somebody
+/// put them. What is older is found once these are pruned.
+const LISTED_MAX: usize = 4096;
 /// Digits of an offset in a name.
 const DIGITS: usize = 20;
 
@@ -37,6 +41,14 @@ pub(super) struct Disk {
     /// Bytes that still fit, for tests of a full disk.
     #[cfg(test)]
     pub(super) room: Mutex<Option<u64>>,
+    /// Paths that cannot be read just now, for tests.
+    #[cfg(test)]
+    pub(super) unreadable: Mutex<BTreeSet<String>>,
+    /// Calls about what begins so hang, for tests, until it changes.
+    #[cfg(test)]
+    pub(super) hangs: Mutex<Option<String>>,
+    #[cfg(test)]
+    pub(super) moves: std::sync::Condvar,
 }
 
 /// A temporary that is being written.
@@ -59,6 +71,12 @@ impl Disk {
             refused: Mutex::default(),
             #[cfg(test)]
             room: Mutex::default(),
+            #[cfg(test)]
+            unreadable: Mutex::default(),
+            #[cfg(test)]
+            hangs: Mutex::default(),
+            #[cfg(test)]
+            moves: std::sync::Condvar::new(),
         })
     }
 
@@ -71,29 +89,42 @@ impl Disk {
         runtime.map_err(|e| directory::failed(&self.url, &self.root, "serve", e))
     }
 
-    /// Snapshots in a folder, ascending by offset; anything else is passed over.
-    pub(super) async fn list(&self, folder: &Path) -> Result<Vec<(NextOffset, Path)>, Error> {
-        let listed = match self.files.list_with_delimiter(Some(folder)).await {
-            Ok(listed) => listed.objects,
-            Err(object_store::Error::NotFound { .. }) => Vec::new(),
-            Err(error) => return Err(failed(&self.url, folder.as_ref(), "list", error)),
-        };
-        if listed.len() > LISTED_MAX {
-            return Err(Error::TooMany {
-                prefix: folder.to_string(),
-                max: LISTED_MAX,
-            });
+    /// The newest snapshots in a folder up to `at_most`, ascending by offset; anything else is passed over.
+    pub(super) async fn list(
+        &self,
+        folder: &Path,
+        at_most: NextOffset,
+    ) -> Result<Vec<(NextOffset, Path)>, Error> {
+        let mut newest = BTreeMap::new();
+        let mut listed = self.files.list(Some(folder));
+        while let Some(next) = listed.next().await {
+            let location = match next {
+                Ok(meta) => meta.location,
+                Err(object_store::Error::NotFound { .. }) => continue, // deleted while it was listed
+                Err(error) => return Err(failed(&self.url, folder.as_ref(), "list", error)),
+            };
+            let Some(offset) = location.filename().and_then(offset_of) else {
+                continue;
+            };
+            if offset > at_most || folder.clone().join(name_of(offset)) != location {
+                continue;
+            }
+            newest.insert(offset, location);
+            if newest.len() > LISTED_MAX {
+                newest.pop_first();
+            }
         }
-        let mut found: Vec<_> = listed
-            .into_iter()
-            .filter_map(|meta| Some((offset_of(meta.location.filename()?)?, meta.location)))
-            .collect();
-        found.sort_unstable();
-        Ok(found)
+        Ok(newest.into_iter().collect())
     }
 
     /// A snapshot's file; `None` where it is gone.
     pub(super) async fn read(&self, path: &Path) -> Result<Option<File>, Error> {
+        #[cfg(test)]
+        self.hang(path);
+        #[cfg(test)]
+        if lock(&self.unreadable).contains(path.as_ref()) {
+            return Err(self.unread(path, io::ErrorKind::TimedOut.into()));
+        }
         match self.files.get(path).await {
             Ok(found) => match found.payload {
                 GetResultPayload::File(file, _) => Ok(Some(file)),
@@ -109,6 +140,8 @@ impl Disk {
         let count = self.staged.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}.{}-{count}.part", name_of(next), std::process::id());
         let path = folder.clone().join(name);
+        #[cfg(test)]
+        self.hang(&path);
         match self.files.put_multipart(&path).await {
             Ok(upload) => Ok(Staged {
                 upload,
@@ -135,6 +168,17 @@ impl Disk {
     }
 
     #[cfg(test)]
+    fn hang(&self, path: &Path) {
+        let hangs = |hangs: &mut Option<String>| {
+            hangs
+                .as_ref()
+                .is_some_and(|below| path.as_ref().starts_with(below))
+        };
+        let waited = self.moves.wait_while(lock(&self.hangs), hangs);
+        drop(waited);
+    }
+
+    #[cfg(test)]
     fn find_room(&self, staged: &Staged, bytes: u64) -> Result<(), Error> {
         let mut room = lock(&self.room);
         let Some(left) = *room else { return Ok(()) };
@@ -144,7 +188,7 @@ impl Disk {
         }
         let source = object_store::Error::Generic {
             store: "test",
-            source: Box::new(std::io::Error::from(std::io::ErrorKind::StorageFull)),
+            source: Box::new(io::Error::from(io::ErrorKind::StorageFull)),
         };
         Err(failed(&self.url, staged.path.as_ref(), "write", source))
     }
@@ -165,7 +209,7 @@ impl Disk {
         match self.files.copy_if_not_exists(&staged.path, &path).await {
             Ok(()) => {}
             Err(object_store::Error::AlreadyExists { .. }) => {
-                let found = self.header(&path, header).await;
+                let found = self.header(&path, header).await.ok().flatten();
                 if !found.is_some_and(|found| found.next == header.next && found.anchor == header.anchor) {
                     self.files.rename(&staged.path, &path).await.map_err(place)?;
                 }
@@ -184,21 +228,25 @@ impl Disk {
     }
 
     /// Deletes what is older than the newest `keep` snapshots up to `header`'s that are of its past, and temporaries
-    /// that a crash left. Returns the offset of the oldest one that counts. What is newer is somebody else's.
+    /// that a crash left. Returns the offset of the oldest one that may be read back: what cannot be read just now does not
+    /// count as kept, but it may be tomorrow. What is newer is somebody else's.
     pub(super) async fn prune(&self, folder: &Path, header: &Header) -> Result<NextOffset, Error> {
         let mut kept = 1; // the one just written
         let mut oldest = header.next;
-        let listed = self.list(folder).await?;
+        let listed = self.list(folder, header.next).await?;
         for (next, path) in listed.iter().rev().filter(|(next, _)| *next < header.next) {
             if kept >= self.keep {
-                self.delete(path).await?;
-            } else if self
-                .header(path, header)
-                .await
-                .is_some_and(|found| found.next == *next)
-            {
-                kept += 1;
-                oldest = *next;
+                // What stays because it cannot be deleted is tried again after the next one.
+                let _ = self.delete(path).await;
+                continue;
+            }
+            match self.header(path, header).await {
+                Ok(found) if found.as_ref().is_some_and(|found| found.next == *next) => {
+                    kept += 1;
+                    oldest = *next;
+                }
+                Ok(_) => {}
+                Err(_) => oldest = *next,
             }
         }
         directory::sweep_folder(&self.root.join(folder.as_ref()), &name_of(header.next));
@@ -216,13 +264,25 @@ impl Disk {
     }
 
     /// The header of a snapshot that is of the past of `ours` and was not refused.
-    async fn header(&self, path: &Path, ours: &Header) -> Option<Header> {
+    ///
+    /// # Errors
+    /// It cannot be read now, which says nothing about it.
+    async fn header(&self, path: &Path, ours: &Header) -> Result<Option<Header>, Error> {
         if lock(&self.refused).contains(path.as_ref()) {
-            return None;
+            return Ok(None);
         }
-        let file = self.read(path).await.ok().flatten()?;
-        let header = read_header(&mut BufReader::new(file)).ok()?;
-        is_past(&header, ours).then_some(header)
+        let Some(file) = self.read(path).await? else {
+            return Ok(None);
+        };
+        match read_header(&mut BufReader::new(file)) {
+            Ok(header) => Ok(is_past(&header, ours).then_some(header)),
+            Err(Refusal::Read { source, .. }) => Err(self.unread(path, source)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn unread(&self, path: &Path, source: io::Error) -> Error {
+        directory::failed(&self.url, &self.root.join(path.as_ref()), "read", source)
     }
 
     /// It does not count as kept any more.

@@ -1,4 +1,4 @@
-//! The threads that read snapshots, each for one partition at a time.
+//! The threads that read one worker's snapshots, each for one partition at a time.
 
 use std::io::{self, BufReader, Read, Seek as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,6 +32,11 @@ pub(super) struct Search {
 impl Search {
     fn is_wanted(&self) -> bool {
         self.home.still_wants(self.wanted.id, self.wanted.ticket)
+    }
+
+    /// Tells how far it is: at the snapshot of `next`, and further than before.
+    fn sign(&self, next: NextOffset) {
+        let _ = self.home.reading.try_send((self.wanted.ticket, next)); // full: it is told already
     }
 }
 
@@ -86,12 +91,14 @@ impl Loader {
         search: &Search,
         refused: &mut Vec<String>,
     ) -> Result<Option<Box<(Header, Content)>>, Error> {
-        let mut listed = self.runtime.block_on(self.disk.list(&search.folder))?;
-        listed.retain(|(next, _)| *next <= search.wanted.at_most);
+        let listed = self
+            .runtime
+            .block_on(self.disk.list(&search.folder, search.wanted.at_most))?;
         for (next, path) in listed.iter().rev() {
             if !search.is_wanted() {
                 break;
             }
+            search.sign(*next); // before a file is touched that may hang
             match self.look(search, *next, path)? {
                 Look::Fits(found) => return Ok(Some(found)),
                 Look::Gone => {}
@@ -123,7 +130,7 @@ impl Loader {
         if let Err(error) = file.rewind() {
             return Ok(Look::Refused(error.to_string()));
         }
-        let mut input = BufReader::with_capacity(READ_BYTES, Wanting { file, search });
+        let mut input = BufReader::with_capacity(READ_BYTES, Wanting { file, search, next });
         // Whatever the bytes are: a partition that waits for an answer that never comes is worse than a replay.
         let body = catch_unwind(AssertUnwindSafe(|| read(&mut input, &search.wanted.form)));
         Ok(match body {
@@ -138,12 +145,16 @@ impl Loader {
 struct Wanting<'s> {
     file: std::fs::File,
     search: &'s Search,
+    /// Which snapshot it is.
+    next: NextOffset,
 }
 
 impl Read for Wanting<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.search.is_wanted() {
-            self.file.read(buffer)
+            let read = self.file.read(buffer)?;
+            self.search.sign(self.next);
+            Ok(read)
         } else {
             Err(io::Error::other("asked for no more"))
         }

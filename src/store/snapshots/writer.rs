@@ -1,6 +1,8 @@
-//! The thread that writes snapshots: several workers' at once, a block of one after a block of another.
+//! The thread that writes one worker's snapshots, one after the other. Each worker has its own, so that a disk that is slow
+//! or hangs under one of them holds up no other.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -9,32 +11,28 @@ use tokio::runtime::Runtime;
 
 use crate::engine::snapshot::{Block, Encoder, Header};
 use crate::faults::{Point, point};
-use crate::series::observation::NextOffset;
 use crate::store::Error;
 use crate::store::error::chain;
 use crate::store::snapshots::Home;
 use crate::store::snapshots::disk::{Disk, Staged};
-use crate::worker::ports::PartitionId;
 use crate::worker::snapshots::Ended;
 
 /// How often it is looked whether a snapshot was given up while nothing else happens.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What workers ask of the writer.
+/// What its worker asks of the writer. Blocks and ends are of the snapshot begun with their ticket.
 #[derive(Debug)]
 pub(super) enum Request {
     Begin(Box<Begin>),
-    Block(Arc<Home>, u64, Block),
-    Finish(Arc<Home>, u64),
+    Block(u64, Block),
+    Finish(u64),
 }
 
 /// A snapshot that is to be written.
 #[derive(Debug)]
 pub(super) struct Begin {
-    pub(super) home: Arc<Home>,
-    /// Of the home: one of another generation is given up.
-    pub(super) generation: u64,
-    pub(super) id: PartitionId,
+    /// One of another ticket than the home's is given up.
+    pub(super) ticket: u64,
     pub(super) folder: Path,
     pub(super) header: Header,
 }
@@ -48,32 +46,38 @@ struct Writing {
     staged: Staged,
 }
 
-impl Writing {
-    fn is_of(&self, home: &Arc<Home>, generation: u64) -> bool {
-        Arc::ptr_eq(&self.begin.home, home) && self.begin.generation == generation
-    }
-}
-
 pub(super) struct Writer {
     disk: Arc<Disk>,
+    home: Arc<Home>,
     runtime: Runtime,
-    /// One per worker at most.
-    open: Vec<Writing>,
+    open: Option<Writing>,
+    _end: End,
+}
+
+/// Once its thread has ended, by a panic too, nobody waits for it: what is sent to it is refused.
+struct End(Arc<Home>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.handled.store(u64::MAX, Ordering::Release);
+    }
 }
 
 impl Writer {
-    pub(super) fn new(disk: Arc<Disk>) -> Result<Self, Error> {
+    pub(super) fn new(disk: Arc<Disk>, home: Arc<Home>) -> Result<Self, Error> {
         Ok(Self {
             runtime: disk.runtime()?,
             disk,
-            open: Vec::new(),
+            _end: End(Arc::clone(&home)),
+            home,
+            open: None,
         })
     }
 
-    /// Until nobody can ask any more.
+    /// Until its worker has left.
     pub(super) fn run(mut self, requests: &Receiver<Request>) {
         loop {
-            let next = if self.open.is_empty() {
+            let next = if self.open.is_none() {
                 requests.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
                 requests.recv_timeout(LOOK_INTERVAL)
@@ -85,16 +89,17 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        for writing in self.open.drain(..) {
+        if let Some(writing) = self.open.take() {
             self.disk.remove(writing.staged);
         }
         self.runtime.shutdown_timeout(Duration::from_secs(1));
     }
 
-    /// Removes the temporaries of snapshots that are not wanted any more.
+    /// Removes the temporary of a snapshot that is not wanted any more.
     pub(super) fn drop_given_up(&mut self) {
-        let given_up = |writing: &mut Writing| !writing.begin.home.still_writes(writing.begin.generation);
-        for writing in self.open.extract_if(.., given_up) {
+        let home = &self.home;
+        let given_up = |writing: &mut Writing| !home.still_writes(writing.begin.ticket);
+        if let Some(writing) = self.open.take_if(given_up) {
             self.disk.remove(writing.staged);
         }
     }
@@ -102,32 +107,31 @@ impl Writer {
     pub(super) fn answer(&mut self, request: Request) {
         match request {
             Request::Begin(begin) => self.begin(*begin),
-            Request::Block(home, generation, block) => {
-                if let Some(index) = self.find(&home, generation) {
-                    self.block(index, &block);
+            Request::Block(ticket, block) => {
+                if let Some(writing) = self.take(ticket) {
+                    self.block(writing, &block);
                 }
                 // Full or gone: its memory is freed.
-                let _ = home.empties.try_send(block);
+                let _ = self.home.empties.try_send(block);
             }
-            Request::Finish(home, generation) => {
-                if let Some(index) = self.find(&home, generation) {
-                    let writing = self.open.swap_remove(index);
+            Request::Finish(ticket) => {
+                if let Some(writing) = self.take(ticket) {
                     self.finish(writing);
                 }
             }
         }
+        // Release: who counts it finds its block among the empties.
+        self.home.handled.fetch_add(1, Ordering::Release);
     }
 
-    fn find(&self, home: &Arc<Home>, generation: u64) -> Option<usize> {
-        let found = self
-            .open
-            .iter()
-            .position(|writing| writing.is_of(home, generation));
-        found.filter(|_| home.still_writes(generation))
+    fn take(&mut self, ticket: u64) -> Option<Writing> {
+        let home = &self.home;
+        self.open
+            .take_if(|writing| writing.begin.ticket == ticket && home.still_writes(ticket))
     }
 
     fn begin(&mut self, begin: Begin) {
-        if !begin.home.still_writes(begin.generation) {
+        if !self.home.still_writes(begin.ticket) {
             return;
         }
         let mut buffer = Vec::new();
@@ -136,25 +140,26 @@ impl Writer {
             .runtime
             .block_on(self.disk.stage(&begin.folder, begin.header.next));
         match staged {
-            Ok(staged) => self.open.push(Writing {
-                begin,
-                encoder,
-                buffer,
-                staged,
-            }),
-            Err(error) => fail(&begin, &error),
+            Ok(staged) => {
+                self.open = Some(Writing {
+                    begin,
+                    encoder,
+                    buffer,
+                    staged,
+                });
+            }
+            Err(error) => self.fail(&begin, &error),
         }
     }
 
-    fn block(&mut self, index: usize, block: &Block) {
-        let writing = &mut self.open[index];
+    fn block(&mut self, mut writing: Writing, block: &Block) {
         writing.encoder.block(block, &mut writing.buffer);
         let appended = self.disk.append(&mut writing.staged, &mut writing.buffer);
         if let Err(error) = self.runtime.block_on(appended) {
-            let writing = self.open.swap_remove(index);
             self.disk.remove(writing.staged);
-            fail(&writing.begin, &error);
+            self.fail(&writing.begin, &error);
         } else {
+            self.open = Some(writing);
             point(Point::SnapshotWrite);
         }
     }
@@ -171,22 +176,16 @@ impl Writer {
         let bytes = staged.bytes;
         self.disk.remove(staged);
         match published {
-            Err(error) => fail(&begin, &error),
+            Err(error) => self.fail(&begin, &error),
             Ok(()) => {
-                let oldest = self
-                    .runtime
-                    .block_on(self.disk.prune(&begin.folder, &begin.header));
-                send(
-                    &begin.home,
-                    Ended::Written {
-                        id: begin.id,
-                        next: begin.header.next,
-                        bytes,
-                        // It is written all the same. What could not be looked through may go back to the beginning, and
-                        // the next one prunes again.
-                        oldest: oldest.unwrap_or(NextOffset(0)),
-                    },
-                );
+                let pruned = self.disk.prune(&begin.folder, &begin.header);
+                self.send(Ended::Written {
+                    ticket: begin.ticket,
+                    next: begin.header.next,
+                    bytes,
+                    // It is written all the same, and the next one prunes again.
+                    oldest: self.runtime.block_on(pruned).ok(),
+                });
             }
         }
     }
@@ -200,18 +199,15 @@ impl Writer {
         let published = self.disk.publish(staged, &begin.folder, &begin.header);
         self.runtime.block_on(published)
     }
-}
 
-fn fail(begin: &Begin, error: &Error) {
-    send(
-        &begin.home,
-        Ended::Failed {
-            id: begin.id,
+    fn fail(&self, begin: &Begin, error: &Error) {
+        self.send(Ended::Failed {
+            ticket: begin.ticket,
             reason: chain(error),
-        },
-    );
-}
+        });
+    }
 
-fn send(home: &Home, ended: Ended) {
-    let _ = home.ended.send(ended); // its worker may have left
+    fn send(&self, ended: Ended) {
+        let _ = self.home.ended.send(ended); // its worker may have left
+    }
 }

@@ -11,10 +11,10 @@ use crate::codec;
 use crate::engine::snapshot::{Block, Header};
 use crate::engine::{self, Model, ModelVersion, Origin};
 use crate::nn::Cell as CellKind;
-use crate::series::observation::Partition;
+use crate::series::observation::{NextOffset, Partition};
 use crate::worker::config::Start;
 use crate::worker::ports::{Activity, Clock, Error, Models, NoTape, Observer, PartitionId, Snapshots};
-use crate::worker::report::{CommitReport, PartitionReport};
+use crate::worker::report::{CommitReport, PartitionReport, SnapshotReport};
 use crate::worker::snapshots::{Ended, Wanted};
 use crate::worker::{Config, Ports, TurnReport, Worker};
 
@@ -63,32 +63,70 @@ impl Models for FakeModels {
     }
 }
 
-/// An empty store that takes nothing: snapshots are the simulation's business.
+/// An empty store that hangs, is busy, and answers late as it is told: what snapshots hold is the simulation's business.
 #[derive(Default)]
-pub(super) struct FakeSnapshots(VecDeque<u64>);
+pub(super) struct FakeSnapshots {
+    /// Searches that are not answered: their tickets, and up to which offset.
+    pub(super) searches: VecDeque<(u64, NextOffset)>,
+    /// Whether searches are left unanswered.
+    pub(super) hangs: bool,
+    pub(super) signs: VecDeque<(u64, NextOffset)>,
+    /// Whether snapshots can be begun.
+    pub(super) takes: bool,
+    pub(super) busy: bool,
+    /// What was begun, with its offset; and whether it was finished.
+    pub(super) begun: Vec<(u64, PartitionId, NextOffset)>,
+    pub(super) finished: bool,
+    pub(super) ends: VecDeque<Ended>,
+    empties: VecDeque<Block>,
+}
 
 impl Snapshots for FakeSnapshots {
     fn load(&mut self, wanted: Wanted) -> Result<(), Error> {
-        self.0.push_back(wanted.ticket);
+        self.searches.push_back((wanted.ticket, wanted.at_most));
         Ok(())
     }
 
-    fn begin(&mut self, _id: PartitionId, _header: Header) -> Result<(), Error> {
-        Err(failure("beginning a snapshot"))
+    fn reading(&mut self) -> Option<(u64, NextOffset)> {
+        self.signs.pop_front()
     }
 
-    fn write(&mut self, _block: Block) {}
+    fn is_busy(&mut self) -> bool {
+        self.busy
+    }
+
+    fn begin(&mut self, ticket: u64, id: PartitionId, header: Header) -> Result<(), Error> {
+        assert!(!self.busy, "the worker asks before");
+        if !self.takes {
+            return Err(failure("beginning a snapshot"));
+        }
+        self.begun.push((ticket, id, header.next));
+        self.finished = false;
+        Ok(())
+    }
+
+    fn write(&mut self, block: Block) {
+        self.empties.push_back(block);
+    }
 
     fn empty(&mut self, _wait: Duration) -> Option<Block> {
-        None
+        self.empties.pop_front()
     }
 
-    fn finish(&mut self) {}
+    fn finish(&mut self) {
+        self.finished = true;
+    }
 
     fn abandon(&mut self) {}
 
     fn ended(&mut self) -> Option<Ended> {
-        let ticket = self.0.pop_front()?;
+        if let Some(ended) = self.ends.pop_front() {
+            return Some(ended);
+        }
+        if self.hangs {
+            return None;
+        }
+        let (ticket, _) = self.searches.pop_front()?;
         Some(Ended::Loaded {
             ticket,
             found: Ok(None),
@@ -125,6 +163,8 @@ pub(super) struct Heard {
     pub(super) models_missing: u64,
     pub(super) troubles: Vec<String>,
     pub(super) partitions: Vec<PartitionReport>,
+    pub(super) snapshots: Vec<SnapshotReport>,
+    pub(super) refused: Vec<String>,
 }
 
 #[derive(Clone, Default)]
@@ -148,6 +188,8 @@ impl Observer for FakeObserver {
             heard.troubles.push(trouble.to_owned());
         }
         heard.partitions = report.partitions.to_vec();
+        heard.snapshots.extend(report.snapshot.cloned());
+        heard.refused.extend_from_slice(report.snapshots_refused);
     }
 }
 

@@ -6,6 +6,7 @@ mod parking;
 mod promise;
 mod recovery;
 mod sim;
+mod snapshots;
 mod switching;
 mod turns;
 

@@ -8,15 +8,14 @@ fn one_that_is_given_up_leaves_no_file() {
     house.feed(0);
     house.write_some(1, |_| (), 2);
     assert_eq!(house.names().len(), 1);
-    house
-        .home
-        .generation
-        .store(house.generation + 1, Ordering::Relaxed);
+    house.home.writes.store(0, Ordering::Relaxed);
     house.writer.drop_given_up();
     assert_eq!(house.names(), BTreeSet::new());
     house.finish();
-    assert!(house.ended.try_recv().is_err(), "nobody asked for an answer");
-    house.generation += 1;
+    assert!(
+        house.answers.ended.try_recv().is_err(),
+        "nobody asked for an answer"
+    );
     house.write(2);
     assert_eq!(house.offsets(), [2]);
 }
@@ -111,7 +110,7 @@ fn a_directory_that_is_deleted_meanwhile_fails_one_snapshot_only() {
     house.write_some(1, |_| (), 2);
     fs::remove_dir_all(house.directory.path().join("tidecast")).unwrap();
     house.finish();
-    let ended = house.ended.try_recv().unwrap();
+    let ended = house.answers.ended.try_recv().unwrap();
     assert!(matches!(&ended, Ended::Failed { .. }), "{ended:?}");
     house.write(2);
     assert_eq!(house.offsets(), [2]);

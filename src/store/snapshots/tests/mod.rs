@@ -1,11 +1,10 @@
 //! Snapshots on a disk that fails in every way a disk can.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::disk::Disk;
@@ -41,9 +40,9 @@ struct House {
     writer: Writer,
     loader: Loader,
     home: Arc<Home>,
-    empties: Receiver<Block>,
-    ended: Receiver<Ended>,
-    generation: u64,
+    answers: Answers,
+    /// Of the newest snapshot.
+    ticket: u64,
 }
 
 fn engine_config() -> EngineConfig {
@@ -74,38 +73,24 @@ fn store_config(directory: &FilePath) -> Config {
     }
 }
 
-/// Where answers go, and they.
-fn home() -> (Arc<Home>, Receiver<Block>, Receiver<Ended>) {
-    let (empties, blocks) = sync_channel(EMPTIES_MAX);
-    let (ended, answers) = sync_channel(16);
-    let home = Home {
-        generation: AtomicU64::new(0),
-        gone: AtomicBool::new(false),
-        tickets: Mutex::new(BTreeMap::from([(ID, 1)])),
-        empties,
-        ended,
-    };
-    (Arc::new(home), blocks, answers)
-}
-
 impl House {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let disk = Arc::new(Disk::open(&store_config(directory.path())).unwrap());
         let engine = Engine::new(engine_config());
         let model = Arc::new(Model::first(&engine_config(), 7));
-        let (home, empties, ended) = home();
+        let (home, answers) = Home::new();
+        lock(&home.tickets).insert(ID, 1);
         Self {
             state: engine.partition("sensors", Partition(0), model),
             engine,
-            writer: Writer::new(Arc::clone(&disk)).unwrap(),
+            writer: Writer::new(Arc::clone(&disk), Arc::clone(&home)).unwrap(),
             loader: Loader::new(Arc::clone(&disk)).unwrap(),
             disk,
             directory,
             home,
-            empties,
-            ended,
-            generation: 0,
+            answers,
+            ticket: 0,
         }
     }
 
@@ -143,12 +128,10 @@ impl House {
     }
 
     fn begin(&mut self, header: Header) {
-        self.generation += 1;
-        self.home.generation.store(self.generation, Ordering::Relaxed);
+        self.ticket += 1;
+        self.home.writes.store(self.ticket, Ordering::Relaxed);
         self.writer.answer(Request::Begin(Box::new(Begin {
-            home: Arc::clone(&self.home),
-            generation: self.generation,
-            id: ID,
+            ticket: self.ticket,
             folder: folder("tidecast/plant/snapshots", "sensors", 0).unwrap(),
             header,
         })));
@@ -163,36 +146,34 @@ impl House {
         self.state.capture(usize::MAX);
         let taken = std::iter::from_fn(|| self.state.take_block()).take(blocks);
         for block in taken.collect::<Vec<_>>() {
-            let request = Request::Block(Arc::clone(&self.home), self.generation, block);
-            self.writer.answer(request);
+            self.writer.answer(Request::Block(self.ticket, block));
         }
         self.state.end_capture();
     }
 
     fn finish(&mut self) {
-        let finish = Request::Finish(Arc::clone(&self.home), self.generation);
-        self.writer.answer(finish);
+        self.writer.answer(Request::Finish(self.ticket));
     }
 
     fn write_as(&mut self, next: i64, change: impl FnOnce(&mut Header)) -> Ended {
         self.write_some(next, change, usize::MAX);
         self.finish();
-        self.ended.try_recv().unwrap()
+        self.answers.ended.try_recv().unwrap()
     }
 
     /// The oldest one kept.
     fn write(&mut self, next: i64) -> i64 {
         match self.write_as(next, |_| ()) {
             Ended::Written {
-                id,
+                ticket,
                 next: written,
                 bytes,
                 oldest,
             } => {
                 let file = self.file(next);
-                assert_eq!((id, written.0), (ID, next));
+                assert_eq!((ticket, written.0), (self.ticket, next));
                 assert_eq!(fs::metadata(file).unwrap().len(), bytes);
-                oldest.0
+                oldest.unwrap().0
             }
             other => panic!("{other:?}"),
         }
@@ -200,7 +181,7 @@ impl House {
 
     fn failure(&mut self, next: i64) -> String {
         match self.write_as(next, |_| ()) {
-            Ended::Failed { id: ID, reason } => reason,
+            Ended::Failed { ticket, reason } if ticket == self.ticket => reason,
             other => panic!("{other:?}"),
         }
     }

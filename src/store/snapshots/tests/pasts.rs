@@ -15,7 +15,7 @@ fn a_snapshot_is_read_back_as_it_was_and_leaves_no_temporary() {
     assert_eq!((header.next.0, refused), (20, vec![]));
     assert_eq!(content.streams(), 150);
     assert_eq!(house.fingerprint_of(content), then);
-    assert_eq!(house.empties.try_iter().count(), 3, "blocks come back");
+    assert_eq!(house.answers.empties.try_iter().count(), 3, "blocks come back");
     assert!(house.load(19).0.is_none(), "a later one is of another history");
 }
 
@@ -81,6 +81,29 @@ fn a_damaged_one_does_not_count_as_kept_and_is_replaced_when_written_again() {
     assert_eq!(house.offsets(), [1, 2, 3, 4]);
     assert_eq!(house.write(5), 3);
     assert_eq!(house.offsets(), [3, 4, 5]);
+}
+
+#[test]
+fn what_cannot_be_read_just_now_is_not_forgotten() {
+    let mut house = House::new();
+    house.feed(0);
+    for next in 1..=3 {
+        house.write(next);
+    }
+    lock(&house.disk.unreadable).insert(format!("{FOLDER}/{:020}", 2));
+    assert_eq!(
+        house.write(4),
+        1,
+        "2 may be read back tomorrow, and does not count as kept today"
+    );
+    assert_eq!(house.offsets(), [1, 2, 3, 4]);
+    lock(&house.disk.unreadable).insert(format!("{FOLDER}/{:020}", 1));
+    assert_eq!(house.write(5), 3, "three are kept again");
+    lock(&house.disk.unreadable).extend([3, 4].map(|next| format!("{FOLDER}/{next:020}")));
+    assert_eq!(house.write(6), 3, "known once more");
+    assert_eq!(house.offsets(), [3, 4, 5, 6], "and nothing is deleted in doubt");
+    lock(&house.disk.unreadable).clear();
+    assert_eq!((house.write(7), house.offsets()), (5, vec![5, 6, 7]));
 }
 
 #[test]

@@ -41,6 +41,7 @@ pub(super) struct Store {
 /// One that is being written.
 #[derive(Debug)]
 pub(super) struct Writing {
+    ticket: u64,
     pub(super) id: PartitionId,
     pub(super) header: Header,
     encoder: Encoder,
@@ -265,7 +266,15 @@ impl Snapshots for SimSnapshots {
         Ok(())
     }
 
-    fn begin(&mut self, id: PartitionId, header: Header) -> Result<(), Error> {
+    fn reading(&mut self) -> Option<(u64, NextOffset)> {
+        None
+    }
+
+    fn is_busy(&mut self) -> bool {
+        false
+    }
+
+    fn begin(&mut self, ticket: u64, id: PartitionId, header: Header) -> Result<(), Error> {
         if self.sim.enter(self.pid) {
             return Err(away("beginning a snapshot"));
         }
@@ -275,6 +284,7 @@ impl Snapshots for SimSnapshots {
         assert!(process.snapshots.writing.is_none(), "one at a time");
         let mut bytes = Vec::new();
         process.snapshots.writing = Some(Writing {
+            ticket,
             id,
             encoder: Encoder::new(&header, &mut bytes),
             header,
@@ -355,18 +365,18 @@ impl Snapshots for SimSnapshots {
         if let Some(writing) = finished {
             faults::point(Point::SnapshotRename);
             let mut world = self.sim.world.borrow_mut();
-            let (id, next) = (writing.id, writing.header.next);
+            let (ticket, next) = (writing.ticket, writing.header.next);
             if world.trouble.disk_full || world.trouble.store_away {
                 world.cover(Cover::SnapshotFailed);
                 let reason = "no space left on device".to_owned();
-                return Some(Ended::Failed { id, reason });
+                return Some(Ended::Failed { ticket, reason });
             }
             let (oldest, bytes) = world.publish(self.pid, writing);
             return Some(Ended::Written {
-                id,
+                ticket,
                 next,
                 bytes,
-                oldest,
+                oldest: Some(oldest),
             });
         }
         let mut world = self.sim.world.borrow_mut();
