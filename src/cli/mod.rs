@@ -4,6 +4,7 @@
 //! 76 another process uses this instance · 78 bad configuration.
 
 mod backtest;
+mod bench;
 mod check;
 pub mod demo;
 mod exit;
@@ -44,6 +45,8 @@ enum Command {
     Backtest(backtest::Args),
     /// Versions of a pipeline's weights in the store
     Models(models::Args),
+    /// How fast the parts are on this machine, as lines of JSON
+    Bench(bench::Args),
 }
 
 const EXAMPLES: &str = "\
@@ -105,6 +108,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Backtest(args) => backtest::run(args),
         Command::Models(args) => models::run(args),
+        Command::Bench(args) => bench::run(args),
     };
     exit::code(done)
 }

@@ -56,7 +56,7 @@ mod shape;
 pub use batch::{Batch, Loss};
 pub use bptt::Bptt;
 pub use element::Element;
-pub use kernel::Isa;
+pub use kernel::{Isa, fused_operations, prefetch};
 pub use network::{Network, Scratch};
 pub use optimizer::{Adam, Ema, NonFinite, clip_global_norm};
 pub use params::Params;

@@ -7,7 +7,10 @@
 //! particular; [`isa`] picks the best of the machine. All give the same bits: each output is one chain of fused
 //! multiply-adds in the order of the inputs, from the bias on, and how many of them run side by side changes no bit.
 
-#![allow(unsafe_code, reason = "vector instructions: in `isa`, `x86`, `neon`")]
+#![allow(
+    unsafe_code,
+    reason = "vector instructions: in `isa`, `x86`, `neon`, `prefetch`"
+)]
 #![allow(
     clippy::inline_always,
     reason = "a kernel is compiled for the instructions of its caller"
@@ -19,6 +22,8 @@ mod isa;
 mod lanes;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod peak;
+mod prefetch;
 mod product;
 #[cfg(test)]
 mod tests;
@@ -27,4 +32,6 @@ mod x86;
 
 pub(super) use gates::{Gated, Inputs, LayerWeights, States};
 pub use isa::Isa;
+pub use peak::fused_operations;
+pub use prefetch::prefetch;
 pub(super) use product::{PANEL, Packed, Rows};

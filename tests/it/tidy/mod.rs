@@ -89,6 +89,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/nn/kernel/isa.rs",
     "src/nn/kernel/x86.rs",
     "src/nn/kernel/neon.rs",
+    "src/nn/kernel/prefetch.rs",
     "src/kafka/membership.rs",
 ];
 

@@ -1,0 +1,72 @@
+//! How fast the parts are on this machine: one line of JSON per result.
+
+mod step;
+mod time;
+
+use serde::Serialize;
+
+use super::output;
+use crate::nn::Cell;
+
+const MEANING: &str = "\
+What the numbers mean:
+  share_of_peak   floating-point operations that the result needs (2 G H (D + H) a step), done per second, over what the
+                  fused multiply-add units of this core do at most, measured in the same run, turn about
+  order           in which rows the steps come; `random` is what a topic with many sensors looks like
+Rates are medians over short rounds. On a shared machine they wander by a fifth within minutes: compare shares and ratios.
+
+Examples:
+  tidecast bench step --cell lstm --streams 1000000";
+
+/// Command line of `bench`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_long_help = MEANING)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    part: Part,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum Part {
+    /// The network's step, its state gathered from and scattered to rows of many streams
+    Step(step::Args),
+}
+
+/// Sizes that the parts share.
+#[derive(Clone, Debug, clap::Args)]
+struct Sizes {
+    /// elman, gru or lstm
+    #[arg(long, default_value = "gru", value_parser = cell)]
+    cell: Cell,
+    /// H, hidden units
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=512))]
+    hidden: u16,
+    /// D, inputs of the network
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    inputs: u16,
+    /// B, rows that are stepped together
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    batch: u16,
+    /// Streams whose states lie in memory
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    streams: u32,
+    /// Seconds to measure for
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=600))]
+    seconds: u16,
+}
+
+fn cell(name: &str) -> Result<Cell, String> {
+    Cell::parse(name).ok_or_else(|| format!("no cell `{name}`; known are elman, gru, lstm"))
+}
+
+/// Runs a bench and prints its lines.
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    match &args.part {
+        Part::Step(args) => print(&step::run(args)),
+    }
+}
+
+fn print(result: &impl Serialize) -> anyhow::Result<()> {
+    let line = serde_json::to_string(result).expect("numbers and names are JSON");
+    Ok(output::line(&line)?)
+}
