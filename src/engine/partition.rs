@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::engine::batch::{Batch, Entry, NO_SLOT};
-use crate::engine::index::{Index, mix, stable_hash};
+use crate::engine::clock::{Hearing, Voice};
+use crate::engine::index::{Index, VACANT, mix, stable_hash};
 use crate::engine::issue::{Mixes, show_weights, status};
 use crate::engine::setup::Setup;
 use crate::engine::slab::Slab;
@@ -21,6 +22,7 @@ pub struct PartitionState {
     pub(crate) batch: Batch,
     pub(crate) stats: PartitionStats,
     pub(crate) clock: Clock,
+    hearing: Hearing,
     /// Rows on their way into a snapshot; boxed, since most of the time there are none.
     pub(crate) capture: Option<Box<Capture>>,
     /// Whether forecasts are published with few of their horizons.
@@ -59,6 +61,7 @@ impl PartitionState {
             batch: Batch::default(),
             stats: PartitionStats::new(&setup.plan, &setup.config.quantiles),
             clock: Clock::START,
+            hearing: Hearing::default(),
             capture: None,
             thin: false,
             setup,
@@ -91,13 +94,14 @@ impl PartitionState {
             self.index
                 .reclaim(|slot| capture.is_some_and(|capture| capture.is_left(slot)));
         }
-        self.clock.note(observation.time_ms);
-        let slot = match self.index.get(observation.stream) {
+        let known = self.index.get(observation.stream);
+        let seen_ms = self.hear(observation, known);
+        let slot = match known {
             Some(slot) => {
-                self.index.note_seen(slot, self.clock.now_ms);
+                self.index.note_seen(slot, seen_ms);
                 slot as u32
             }
-            None if self.has_room() => self.begin(observation.stream),
+            None if self.has_room() => self.begin(observation.stream, seen_ms),
             None => NO_SLOT,
         };
         self.batch.push(Entry {
@@ -109,6 +113,20 @@ impl PartitionState {
                 .unwrap_or(f64::NAN),
             source: observation.source,
         });
+    }
+
+    /// The clock hears an observation; when its stream was seen.
+    fn hear(&mut self, observation: &Observation<'_>, known: Option<usize>) -> i64 {
+        let config = &self.setup.config;
+        let streams = self.index.len();
+        let voice = Voice {
+            time_ms: observation.time_ms,
+            offset: observation.source.offset,
+            seen_ms: known.map(|slot| self.index.seen_ms()[slot]),
+            admitted: known.is_some() || streams < config.streams_max,
+        };
+        self.clock
+            .hear(&voice, &mut self.hearing, streams, config.stream_ttl_ms)
     }
 
     /// Whether another stream fits, after idle ones were forgotten where that is what it takes. A function of the
@@ -131,14 +149,16 @@ impl PartitionState {
             if self.clock.is_idle(seen_ms, ttl_ms) {
                 self.index.forget(slot);
                 self.stats.forgotten += 1;
-            } else {
+            } else if seen_ms != VACANT {
+                // Seen by a time that has come back since: else it would keep its place until then.
+                self.index.note_seen(slot, seen_ms.min(self.clock.now_ms));
                 oldest_ms = oldest_ms.min(seen_ms);
             }
         }
-        self.clock.swept(oldest_ms);
+        self.clock.swept(oldest_ms, ttl_ms);
     }
 
-    fn begin(&mut self, id: &str) -> u32 {
+    fn begin(&mut self, id: &str, seen_ms: i64) -> u32 {
         let slot = self.index.next_slot();
         if slot == self.slab.len() {
             self.slab.grow();
@@ -146,7 +166,7 @@ impl PartitionState {
             self.copy_first(slot);
             self.slab.clear(slot);
         }
-        let interned = self.index.insert(id, self.clock.now_ms);
+        let interned = self.index.insert(id, seen_ms);
         assert_eq!(slot, interned, "a row per id");
         let mut row = self.setup.layout.row(self.slab.row_mut(slot));
         self.setup.layout.start(&mut row);
@@ -244,10 +264,10 @@ impl PartitionState {
     pub fn fingerprint(&self) -> u64 {
         let Clock {
             now_ms,
+            median_ms,
             oldest_ms,
-            swept_ms,
         } = self.clock;
-        let clock = [now_ms, oldest_ms, swept_ms].map(|time_ms| time_ms as u64);
+        let clock = [now_ms, median_ms, oldest_ms].map(|time_ms| time_ms as u64);
         let of_stream = |slot: usize| {
             let seen_ms = self.index.seen_ms()[slot] as u64;
             let with_id = stable_hash(seen_ms, self.index.id(slot).as_bytes());

@@ -93,7 +93,10 @@ struct Text {
     dims: Dims,
     now_ms: i64,
     oldest_ms: i64,
-    swept_ms: i64,
+    /// The first files hold the time of the last look for idle streams here, which is no later than `now_ms`: the median
+    /// begins behind and catches up.
+    #[serde(alias = "swept_ms")]
+    median_ms: i64,
 }
 
 impl Header {
@@ -112,7 +115,7 @@ impl Header {
             dims: self.dims.clone(),
             now_ms: self.clock.now_ms,
             oldest_ms: self.clock.oldest_ms,
-            swept_ms: self.clock.swept_ms,
+            median_ms: self.clock.median_ms,
         };
         serde_json::to_vec(&text).expect("numbers and texts are JSON")
     }
@@ -137,7 +140,11 @@ impl Header {
             clock: Clock {
                 now_ms: text.now_ms,
                 oldest_ms: text.oldest_ms,
-                swept_ms: text.swept_ms,
+                median_ms: if text.median_ms == i64::MIN {
+                    text.now_ms
+                } else {
+                    text.median_ms
+                },
             },
         })
     }

@@ -50,9 +50,11 @@ pub(super) fn timed(readings: &[Reading]) -> Vec<(String, i64, f64)> {
 
 /// Steps `batch` as one.
 pub(super) fn step(bench: &mut Bench, batch: &[(String, i64, f64)]) -> Vec<Seen> {
-    let all: Vec<_> = batch
-        .iter()
-        .map(|(id, time_ms, value)| observation(id, *time_ms, Some(*value), 0))
+    let from = bench.offset + 1;
+    bench.offset += batch.len() as i64;
+    let all: Vec<_> = (from..)
+        .zip(batch)
+        .map(|(offset, (id, time_ms, value))| observation(id, *time_ms, Some(*value), offset))
         .collect();
     bench.batch(&all)
 }
@@ -83,85 +85,227 @@ proptest! {
     }
 }
 
-#[test]
-fn a_full_partition_forgets_the_idle_and_nobody_else() {
+/// Room for 5 streams, each for 20 hours of silence: one observation moves the time by 2.5 hours at most.
+fn full() -> Bench {
     let mut bench = Bench::new(crowded(20));
-    for (hour, id) in ["a", "b", "c", "d", "e"].iter().enumerate() {
-        bench.one(id, hour as i64 * HOUR_MS, Some(1.0));
+    for id in IDS {
+        bench.one(id, 0, Some(1.0));
     }
-    let over = Seen::Other("over_capacity");
-    assert_eq!(
-        bench.one("new", 20 * HOUR_MS, Some(1.0)),
-        over,
-        "`a` is silent for 20 hours, not longer"
-    );
-    assert!(bench.one("new", 22 * HOUR_MS, Some(1.0)).forecast().is_some());
-    assert_eq!(bench.state.stats().forgotten, 2, "`a` and `b`");
-    let mut ids: Vec<&str> = bench.state.ids().collect();
+    bench
+}
+
+const IDS: [&str; 5] = ["a", "b", "c", "d", "e"];
+const OVER: Seen = Seen::Other("over_capacity");
+
+/// Streams held, ascending, once `new` has tried to enter at `hour`.
+fn held_after(bench: &mut Bench, hour: i64) -> Vec<String> {
+    bench.one("new", hour * HOUR_MS, Some(1.0));
+    let mut ids: Vec<String> = bench.state.ids().map(str::to_owned).collect();
     ids.sort_unstable();
-    assert_eq!((ids, bench.state.streams()), (vec!["c", "d", "e", "new"], 4));
-    let seen = bench.one("a", 22 * HOUR_MS, Some(1.0));
-    let status = seen.forecast().unwrap().status;
-    assert!(matches!(status, Status::Warming { .. }), "it begins anew");
-    assert_eq!(
-        bench.one("b", 22 * HOUR_MS, Some(1.0)),
-        over,
-        "none of the others is idle"
-    );
+    ids
+}
+
+/// These report every hour.
+fn report(bench: &mut Bench, ids: &[&str], hours: std::ops::RangeInclusive<i64>) {
+    for hour in hours {
+        for id in ids {
+            bench.one(id, hour * HOUR_MS, Some(1.0));
+        }
+    }
 }
 
 #[test]
-fn an_id_over_capacity_moves_the_partitions_time() {
-    let mut bench = Bench::new(crowded(20));
-    for id in ["a", "b", "c", "d", "e"] {
-        bench.one(id, 0, Some(1.0));
-    }
-    // All five are gone for good: had the clock been theirs alone, nobody would ever get in.
+fn a_full_partition_forgets_the_idle_and_nobody_else() {
+    let mut bench = full();
+    report(&mut bench, &IDS[1..], 1..=2);
+    report(&mut bench, &IDS[2..], 3..=20);
     assert_eq!(
         bench.one("new", 20 * HOUR_MS, Some(1.0)),
-        Seen::Other("over_capacity")
+        OVER,
+        "`a` is silent for 20 hours, not longer"
     );
+    report(&mut bench, &IDS[2..], 21..=21);
     assert!(bench.one("new", 21 * HOUR_MS, Some(1.0)).forecast().is_some());
-    assert_eq!((bench.state.streams(), bench.state.stats().forgotten), (1, 5));
+    assert_eq!(bench.state.stats().forgotten, 1, "`a`, and `b` two hours later");
+    assert_eq!(bench.one("a", 21 * HOUR_MS, Some(1.0)), OVER);
+    report(&mut bench, &IDS[2..], 22..=23);
+    assert_eq!(held_after(&mut bench, 23), ["b", "c", "d", "e", "new"]);
+    let seen = bench.one("a", 23 * HOUR_MS, Some(1.0));
+    let status = seen.forecast().unwrap().status;
+    assert!(matches!(status, Status::Warming { .. }), "it begins anew");
+    assert_eq!(held_after(&mut bench, 23), ["a", "c", "d", "e", "new"]);
+}
+
+/// The year 2100, hours since 1970.
+const YEAR_2100: i64 = 1_139_544;
+
+#[test]
+fn one_reading_of_the_far_future_makes_nobody_forgotten() {
+    for id in ["a", "new", "newer"] {
+        let mut bench = full();
+        report(&mut bench, &IDS[1..], 1..=2);
+        bench.one(id, YEAR_2100 * HOUR_MS, Some(1.0));
+        assert_eq!(held_after(&mut bench, 2), IDS, "{id}");
+        report(&mut bench, &IDS[1..], 3..=12);
+        assert_eq!(held_after(&mut bench, 12), IDS, "{id}");
+    }
+}
+
+#[test]
+fn a_message_of_the_far_future_makes_nobody_forgotten() {
+    let mut bench = full();
+    report(&mut bench, &IDS[1..], 1..=2);
+    let names: Vec<String> = (0..500).map(|number| format!("new {number}")).collect();
+    let known = IDS[1..].iter().copied();
+    let all: Vec<_> = known
+        .chain(names.iter().map(String::as_str))
+        .map(|id| observation(id, YEAR_2100 * HOUR_MS, Some(1.0), 99))
+        .collect();
+    bench.batch(&all);
+    assert_eq!(held_after(&mut bench, 2), IDS);
+}
+
+#[test]
+fn a_stream_whose_clock_is_wrong_for_good_is_a_step_ahead_at_any_rate() {
+    let mut bench = full();
+    for hour in 1..=60 {
+        for second in 0..200 {
+            let time_ms = YEAR_2100 * HOUR_MS + hour * HOUR_MS + second * 1000;
+            bench.one("b", time_ms, Some(1.0));
+        }
+        report(&mut bench, &["c", "d", "e"], hour..=hour);
+        if hour % 12 == 0 {
+            bench.one("a", hour * HOUR_MS, Some(1.0));
+        }
+        assert_eq!(held_after(&mut bench, hour), IDS, "hour {hour}");
+    }
+    // It does not hold up anything either: `a` is silent from here on.
+    report(&mut bench, &IDS[1..], 61..=84);
+    assert_eq!(held_after(&mut bench, 84), ["b", "c", "d", "e", "new"]);
+}
+
+/// All saw the same time last, and nobody waits for another to move it first.
+#[test]
+fn streams_that_saw_the_same_time_do_not_wait_for_each_other() {
+    let mut bench = full();
+    for slot in 0..IDS.len() {
+        bench.state.index.note_seen(slot, bench.state.clock.now_ms);
+    }
+    report(&mut bench, &IDS, 1..=30);
+    assert_eq!(bench.state.clock.now_ms, 30 * HOUR_MS);
+}
+
+/// What most say is believed; but what was seen before the jump is not older than it was, once it is over.
+#[test]
+fn a_plant_whose_clock_jumps_ahead_and_back_forgets_in_time_again() {
+    const JUMP: i64 = 24 * 365;
+    let mut bench = full();
+    report(&mut bench, &IDS, 1..=5);
+    report(&mut bench, &IDS, 6 + JUMP..=30 + JUMP);
+    report(&mut bench, &IDS, 31..=32);
+    assert_eq!(held_after(&mut bench, 32), IDS, "all that report stay");
+    // The time comes back by a 16th of a step per observation: at worst after so many hours.
+    let back = 33 + 16 * (30 * 5) / 4;
+    report(&mut bench, &IDS[1..], 33..=back);
+    assert!(bench.state.clock.now_ms <= (back + 3) * HOUR_MS);
+    report(&mut bench, &IDS[1..], back + 1..=back + 21);
+    assert_eq!(held_after(&mut bench, back + 21), ["b", "c", "d", "e", "new"]);
+}
+
+/// History that a device sends late, all at once, makes nobody older: neither while it comes nor when the others go on.
+#[test]
+fn a_device_that_sends_its_history_makes_nobody_forgotten() {
+    let mut bench = full();
+    report(&mut bench, &IDS, 1..=100);
+    report(&mut bench, &["b", "c"], -300..=-100);
+    report(&mut bench, &["d"], 101..=101);
+    for hour in 101..=118 {
+        report(&mut bench, &["b", "c", "d"], hour..=hour);
+        assert_eq!(held_after(&mut bench, hour), IDS, "hour {hour}");
+    }
+}
+
+#[test]
+fn streams_that_report_once_a_day_in_turn_are_forgotten_in_time() {
+    let mut bench = Bench::new(crowded(30 * 24));
+    for day in 0..60i64 {
+        // `a` until the sixth day, the others go on.
+        let on = if day < 10 { &IDS[..] } else { &IDS[2..] };
+        bench.one(on[day as usize % on.len()], day * 24 * HOUR_MS, Some(1.0));
+        if day >= 4 {
+            let held = held_after(&mut bench, day * 24);
+            assert_eq!(held[0] == "a", day <= 35, "day {day}: {held:?}");
+        }
+    }
+}
+
+/// All five are gone for good: had the clock been theirs alone, nobody would ever get in.
+#[test]
+fn ids_over_capacity_move_the_partitions_time_by_small_steps() {
+    let mut bench = full();
+    let entered = (1..=1000i64).find(|number| {
+        let id = format!("new {}", number % 7);
+        bench.one(&id, 100 * HOUR_MS, Some(1.0)).forecast().is_some()
+    });
+    // 8 steps are the lifetime, and theirs are 16 times smaller.
+    assert_eq!(entered, Some(8 * 16));
+    assert_eq!(
+        bench.state.stats().forgotten,
+        4,
+        "all but the one that moved the time last"
+    );
 }
 
 #[test]
 fn a_stream_forgotten_within_a_batch_keeps_its_outcome_there() {
-    let mut bench = Bench::new(crowded(20));
-    for id in ["a", "b", "c", "d", "e"] {
-        bench.one(id, 0, Some(1.0));
-    }
+    let mut bench = full();
+    report(&mut bench, &["b", "c"], 1..=20);
+    let hour =
+        |id, hour: i64, value, offset: i64| observation(id, hour * HOUR_MS, Some(value), 1000 + offset);
     let seen = bench.batch(&[
-        observation("a", HOUR_MS, Some(2.0), 1),
-        observation("new", 100 * HOUR_MS, Some(3.0), 2),
-        observation("a", 100 * HOUR_MS, Some(4.0), 3),
+        hour("a", 1, 2.0, 1),
+        hour("b", 22, 1.0, 2),
+        hour("c", 24, 1.0, 3),
+        hour("b", 26, 1.0, 4),
+        hour("c", 28, 1.0, 5),
+        hour("b", 30, 1.0, 6),
+        hour("c", 32, 1.0, 7),
+        hour("b", 34, 1.0, 8),
+        hour("c", 36, 1.0, 9),
+        hour("b", 38, 1.0, 10),
+        hour("c", 40, 1.0, 11),
+        hour("b", 42, 1.0, 12),
+        hour("new", 42, 3.0, 13),
+        hour("a", 42, 4.0, 14),
     ]);
-    let kept: Vec<_> = seen.iter().map(|seen| seen.forecast().unwrap()).collect();
-    let told: Vec<_> = kept
-        .iter()
+    let told: Vec<_> = [0, 12, 13]
+        .map(|place: usize| seen[place].forecast().unwrap())
         .map(|kept| (kept.stream.as_str(), kept.observed))
-        .collect();
+        .to_vec();
     assert_eq!(told, [("a", 2.0), ("new", 3.0), ("a", 4.0)]);
-    assert_eq!((bench.state.streams(), bench.state.stats().forgotten), (2, 5));
+    assert_eq!((bench.state.streams(), bench.state.stats().forgotten), (4, 3));
 }
 
 #[test]
 fn idle_streams_are_looked_for_now_and_then_only() {
     let mut bench = Bench::new(crowded(640));
-    for (hour, id) in ["a", "b", "c", "d", "e"].iter().enumerate() {
+    for (hour, id) in IDS.iter().enumerate() {
         bench.one(id, hour as i64 * HOUR_MS, Some(1.0));
     }
     let forgotten = |bench: &mut Bench, id: &str, hour: i64| {
         bench.one(id, hour * HOUR_MS, Some(1.0));
         bench.state.stats().forgotten
     };
+    report(&mut bench, &["d", "e"], 4..=641);
     assert_eq!(forgotten(&mut bench, "f", 641), 1, "`a`");
+    report(&mut bench, &["d", "e"], 642..=651);
     assert_eq!(
         forgotten(&mut bench, "g", 651),
         1,
         "a 64th of the time has not passed"
     );
-    assert_eq!(forgotten(&mut bench, "h", 652), 5, "now it has");
+    report(&mut bench, &["d", "e"], 652..=652);
+    assert_eq!(forgotten(&mut bench, "h", 652), 3, "now it has: `b` and `c`");
 }
 
 /// Ids that never come back, as a broken producer makes them: those that were there first are served as if alone, and
@@ -223,9 +367,10 @@ fn streams_that_come_and_go_leave_memory_bounded() {
     let mut most = 0;
     for number in 0..200_000i64 {
         let id = format!("pump-{number:016x}/temperature");
-        bench
-            .engine
-            .admit(&mut bench.state, observation(&id, number * 4_000, Some(1.0), 0));
+        bench.engine.admit(
+            &mut bench.state,
+            observation(&id, number * 4_000, Some(1.0), number),
+        );
         if number % 500 == 499 {
             bench.engine.step(&mut bench.state);
             most = most.max(bench.state.bytes());

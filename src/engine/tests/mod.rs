@@ -137,6 +137,8 @@ impl Seen {
 pub(super) struct Bench {
     pub(super) engine: Engine,
     pub(super) state: PartitionState,
+    /// Of the message that [`Bench::one`] brings next.
+    pub(super) offset: i64,
 }
 
 impl Bench {
@@ -148,7 +150,15 @@ impl Bench {
     pub(super) fn with_model(config: Config, model: Arc<Model>) -> Self {
         let engine = Engine::new(config);
         let state = engine.partition("sensors", Partition(0), model);
-        Self { engine, state }
+        Self::of(engine, state)
+    }
+
+    pub(super) fn of(engine: Engine, state: PartitionState) -> Self {
+        Self {
+            engine,
+            state,
+            offset: 0,
+        }
     }
 
     /// Steps `observations` as one batch.
@@ -163,7 +173,9 @@ impl Bench {
 
     /// Steps one observation.
     pub(super) fn one(&mut self, stream: &str, time_ms: i64, value: Option<f64>) -> Seen {
-        self.batch(&[observation(stream, time_ms, value, 0)]).remove(0)
+        self.offset += 1;
+        self.batch(&[observation(stream, time_ms, value, self.offset)])
+            .remove(0)
     }
 
     /// One stream, hourly from 0.

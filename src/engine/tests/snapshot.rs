@@ -57,7 +57,7 @@ pub(super) fn restored(config: &Config, bytes: &[u8]) -> Bench {
     let engine = Engine::new(config.clone());
     let (header, content) = decoded(&engine, bytes).unwrap();
     let state = engine.restore(&header.topic, header.partition, lively(config, 3), content);
-    Bench { engine, state }
+    Bench::of(engine, state)
 }
 
 pub(super) fn bench(config: &Config) -> Bench {

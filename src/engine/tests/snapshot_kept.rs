@@ -72,7 +72,7 @@ fn changed(old: &Config, new: &Config) -> (Bench, Bench) {
     let engine = Engine::new(new.clone());
     let (header, content) = decoded(&engine, &bytes).unwrap();
     let state = engine.restore(&header.topic, header.partition, lively(new, 3), content);
-    (before, Bench { engine, state })
+    (before, Bench::of(engine, state))
 }
 
 /// Looks at each stream's row before and after.

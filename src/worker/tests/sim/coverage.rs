@@ -59,7 +59,7 @@ covers! {
     StateRebuilt = 100;
     Degraded = 250;
     OverCapacity = 200;
-    StreamForgotten = 50;
+    StreamForgotten = 30;
     AbortedInputSkipped = 40;
     Stopped = 140;
 }

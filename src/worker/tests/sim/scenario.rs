@@ -31,7 +31,8 @@ pub(super) struct Scenario {
 pub(super) fn engine(streams_max: usize) -> engine::Config {
     engine::Config {
         streams_max,
-        stream_ttl_ms: 20_000,
+        // Eight readings, since each moves the partition's time by an eighth at most.
+        stream_ttl_ms: 4_000,
         model: engine::config::ModelConfig {
             cell: Cell::Gru,
             hidden: 4,
