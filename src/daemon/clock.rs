@@ -1,6 +1,6 @@
-//! The one place that reads a clock.
+//! The one place that reads a clock: a monotonic one. What the wall clock says decides nothing.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::worker;
 
@@ -41,15 +41,4 @@ impl worker::ports::Clock for Clock {
 pub fn thread_cpu() -> Duration {
     let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::try_from(used).unwrap_or_default()
-}
-
-/// Milliseconds since 1970, for what people read only.
-#[must_use]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "this is where the shell reads the clock"
-)]
-pub fn wall_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

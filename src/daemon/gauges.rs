@@ -88,6 +88,11 @@ fn of_training(gauges: &Gauges<'_>, pipeline: &str, view: &TrainingView) {
     let labels: Labels = vec![("pipeline", pipeline.to_owned())];
     let active = view.owner && !view.paused;
     gauges.set("tidecast_training_active", &labels, f64::from(u8::from(active)));
+    gauges.set(
+        "tidecast_training_paused",
+        &labels,
+        f64::from(u8::from(view.owner && view.paused)),
+    );
     let Some(stats) = view.stats.as_ref().filter(|_| view.owner) else {
         return;
     };
@@ -171,7 +176,7 @@ fn of_phases(gauges: &Gauges<'_>, pipeline: &str, partitions: &[PartitionReport]
     for partition in partitions {
         let phase = match partition.phase {
             PartitionPhase::Waiting(_) => 0,
-            PartitionPhase::Loading => 1,
+            PartitionPhase::Loading(_) => 1,
             PartitionPhase::Restoring => 2,
             PartitionPhase::Running => 3,
             PartitionPhase::Parked(_) => 4,
@@ -326,7 +331,7 @@ mod tests {
         };
         *lock(&pipeline.training) = TrainingView {
             owner: true,
-            paused: false,
+            paused: true,
             cpu_seconds: 1.5,
             stats: Some(stats),
         };
@@ -359,6 +364,8 @@ mod tests {
             "tidecast_model_version{pipeline=\"plant\"} 4.0\n",
             "tidecast_model_version_serving{pipeline=\"plant\"} 3.0\n",
             "tidecast_worker_silence_seconds{pipeline=\"plant\",worker=\"0\"} 2.0\n",
+            "tidecast_training_active{pipeline=\"plant\"} 0.0\n",
+            "tidecast_training_paused{pipeline=\"plant\"} 1.0\n",
             "tidecast_training_rows_total{pipeline=\"plant\"} 77.0\n",
             "tidecast_training_gradient_norm_by_lag{pipeline=\"plant\",lag=\"16\"} 0.25\n",
         ] {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::daemon::board::{Board, PipelineBoard, Stage, lock};
-use crate::worker::report::{PartitionPhase, PartitionReport};
+use crate::worker::ports::PartitionId;
+use crate::worker::report::{Loading, PartitionPhase, PartitionReport};
 
 /// A worker without a partition is a stand-by, once the group had this long to give it one.
 const STANDBY_AFTER: Duration = Duration::from_secs(30);
@@ -52,7 +53,7 @@ pub struct Readiness {
     pub ready: bool,
     /// Against it.
     pub reasons: Vec<Reason>,
-    /// What somebody should look at although it is ready: snapshots that fail.
+    /// What somebody should look at although it is ready: snapshots that fail, state made anew, what is left out under lag.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Reason>,
     /// By name.
@@ -74,7 +75,8 @@ pub fn look(board: &Board, now: Duration) -> Readiness {
     }
     for pipeline in &board.pipelines {
         reasons.extend(against(pipeline, now));
-        warnings.extend(failing_snapshots(pipeline));
+        warnings.extend(paused_training(pipeline));
+        warnings.extend(of_partitions(pipeline));
     }
     Readiness {
         ready: reasons.is_empty(),
@@ -151,18 +153,53 @@ fn against(pipeline: &PipelineBoard, now: Duration) -> Vec<Reason> {
     reasons
 }
 
-fn failing_snapshots(pipeline: &PipelineBoard) -> Vec<Reason> {
+fn paused_training(pipeline: &PipelineBoard) -> Option<Reason> {
+    let view = lock(&pipeline.training);
+    (view.owner && view.paused).then(|| Reason {
+        pipeline: pipeline.name.clone(),
+        worker: None,
+        topic: None,
+        partition: None,
+        reason: format!(
+            "training is paused: a partition lags by {} records, `training.lag_pause` bounds that",
+            grouped(pipeline.lag_max())
+        ),
+    })
+}
+
+/// Of each partition: snapshots that fail, state made anew, horizons left out.
+fn of_partitions(pipeline: &PipelineBoard) -> Vec<Reason> {
     let mut warnings = Vec::new();
     for (index, worker) in pipeline.workers.iter().enumerate() {
-        for (id, snapshot) in &lock(&worker.view).snapshots {
+        let mut warn = |id: PartitionId, reason: String| {
+            warnings.push(Reason {
+                pipeline: pipeline.name.clone(),
+                worker: Some(index),
+                topic: pipeline.topics.get(id.topic).cloned(),
+                partition: Some(id.partition.0),
+                reason,
+            });
+        };
+        let view = lock(&worker.view);
+        for (id, snapshot) in &view.snapshots {
             if let Some(failure) = &snapshot.failure {
-                warnings.push(Reason {
-                    pipeline: pipeline.name.clone(),
-                    worker: Some(index),
-                    topic: pipeline.topics.get(id.topic).cloned(),
-                    partition: Some(id.partition.0),
-                    reason: format!("snapshots fail: {failure}"),
-                });
+                warn(*id, format!("snapshots fail: {failure}"));
+            }
+        }
+        for partition in &view.partitions {
+            if partition.degraded {
+                let lag = grouped(partition.lag().unwrap_or(0));
+                warn(
+                    partition.id,
+                    format!("horizons are left out: it lags by {lag} records, `output.lag_thin` bounds that"),
+                );
+            }
+            if partition.rebuilt {
+                warn(
+                    partition.id,
+                    "rebuilt: its state was made anew from a part of its past, no snapshot reached back"
+                        .to_owned(),
+                );
             }
         }
     }
@@ -174,10 +211,23 @@ fn phase_reason(partition: &PartitionReport) -> Option<String> {
         PartitionPhase::Running => None,
         PartitionPhase::Waiting(None) => Some("reading its committed offset".to_owned()),
         PartitionPhase::Waiting(Some(failure)) => Some(format!("cannot be restored yet: {failure}")),
-        PartitionPhase::Loading => Some("reading its newest snapshot".to_owned()),
+        PartitionPhase::Loading(loading) => Some(loaded(*loading)),
         PartitionPhase::Restoring => Some(restored(partition)),
         PartitionPhase::Parked(cause) => Some(format!("parked at offset {}: {cause}", partition.position)),
     }
+}
+
+/// How far its snapshot is read.
+fn loaded(Loading { read, whole }: Loading) -> String {
+    if whole == 0 {
+        return "looking for its newest snapshot".to_owned();
+    }
+    let megabytes = |bytes: u64| format!("{}.{}", bytes / 1_000_000, bytes / 100_000 % 10);
+    format!(
+        "reading its newest snapshot: {} of {} MB",
+        megabytes(read),
+        megabytes(whole)
+    )
 }
 
 /// How far it is from its snapshot, or its base, to the committed offset.
@@ -222,15 +272,7 @@ pub fn status_line(readiness: &Readiness, rates: &[f64]) -> String {
                 summary.pipeline, summary.lag, summary.streams, summary.model_version
             ),
             Some((first, others)) => {
-                let more = if others.is_empty() {
-                    String::new()
-                } else {
-                    format!(" (and {} more)", others.len())
-                };
-                let place = match (&first.topic, first.partition) {
-                    (Some(topic), Some(partition)) => format!("{topic}/{partition} "),
-                    _ => String::new(),
-                };
+                let (place, more) = (place_of(first), and_more(others.len()));
                 write!(
                     line,
                     "{}: {place}{}{more}, {rate:.0} records/s",
@@ -238,8 +280,36 @@ pub fn status_line(readiness: &Readiness, rates: &[f64]) -> String {
                 )
             }
         };
+        push_warnings(&mut line, readiness, &summary.pipeline);
     }
     line
+}
+
+/// The first of a pipeline's warnings, and how many there are.
+fn push_warnings(line: &mut String, readiness: &Readiness, pipeline: &str) {
+    let mut warnings = readiness
+        .warnings
+        .iter()
+        .filter(|warning| warning.pipeline == pipeline);
+    if let Some(first) = warnings.next() {
+        let (place, more) = (place_of(first), and_more(warnings.count()));
+        let _ = write!(line, ", warning: {place}{}{more}", first.reason);
+    }
+}
+
+fn place_of(reason: &Reason) -> String {
+    match (&reason.topic, reason.partition) {
+        (Some(topic), Some(partition)) => format!("{topic}/{partition} "),
+        _ => String::new(),
+    }
+}
+
+fn and_more(others: usize) -> String {
+    if others == 0 {
+        String::new()
+    } else {
+        format!(" (and {others} more)")
+    }
 }
 
 #[cfg(test)]

@@ -62,7 +62,9 @@ fn changes_of(old: Option<&PartitionReport>, partition: &PartitionReport) -> Vec
         match &partition.phase {
             PartitionPhase::Waiting(None) => {}
             PartitionPhase::Waiting(Some(failure)) => changes.push(Change::Failing(failure.clone())),
-            PartitionPhase::Loading => changes.push(Change::Loading),
+            PartitionPhase::Loading(_)
+                if old.is_some_and(|old| matches!(old.phase, PartitionPhase::Loading(_))) => {}
+            PartitionPhase::Loading(_) => changes.push(Change::Loading),
             PartitionPhase::Restoring => changes.push(Change::Restoring),
             PartitionPhase::Running => changes.push(Change::Running),
             PartitionPhase::Parked(cause) => changes.push(Change::Parked(cause.clone())),

@@ -178,6 +178,10 @@ pub const TABLE: &[Row] = &[
         "tidecast_training_active",
         "1: trains here; 0: paused, or follows another process's versions",
     ),
+    gauge(
+        "tidecast_training_paused",
+        "1: a partition lags by more than `training.lag_pause`, so nothing is trained here",
+    ),
     counter(
         "tidecast_training_cpu_seconds_total",
         "CPU time of the trainer's thread",

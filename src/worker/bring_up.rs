@@ -13,7 +13,7 @@ use crate::worker::ports::{
 use crate::worker::restore::{self, Plan, Prospect, Verdict};
 use crate::worker::run::{Link, Worker, back_off};
 use crate::worker::slot::Phase;
-use crate::worker::snapshots::Wanted;
+use crate::worker::snapshots::{Progress, Wanted};
 
 /// Partitions restored between two turns at most: the others keep running.
 const RESTORES_PER_TURN: usize = 8;
@@ -125,6 +125,7 @@ where
             .clone()
             .expect("asked for before anything is restored");
         let slot = &mut self.crew.slots[place];
+        let progress = Arc::<Progress>::default();
         self.snapshots.load(Wanted {
             ticket: self.ticket,
             id: slot.id,
@@ -134,6 +135,7 @@ where
             fingerprint: self.fingerprint,
             log: prospect.known.clone(),
             form: Arc::clone(&self.form),
+            progress: Arc::clone(&progress),
         })?;
         let attempts = match slot.phase {
             Phase::Waiting { attempts, .. } => attempts,
@@ -145,6 +147,7 @@ where
             moved: self.clock.now(),
             attempts,
             prospect,
+            progress,
         };
         Ok(())
     }

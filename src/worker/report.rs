@@ -72,13 +72,22 @@ impl Outcomes {
     }
 }
 
+/// How far the reading of a snapshot is, bytes of its file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loading {
+    /// At most `whole`.
+    pub read: u64,
+    /// 0 while no file is read: it is looked for.
+    pub whole: u64,
+}
+
 /// How far a partition is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PartitionPhase {
     /// Its committed offset, log and models are being read; with the sentence of the last failure.
     Waiting(Option<String>),
     /// Its snapshot is being read.
-    Loading,
+    Loading(Loading),
     /// Reading history with the mouth shut up to the committed offset.
     Restoring,
     /// In service.

@@ -12,6 +12,7 @@ use crate::worker::ports::PartitionId;
 use crate::worker::publisher::Voice;
 use crate::worker::report::{PartitionPhase, PartitionReport};
 use crate::worker::restore::Prospect;
+use crate::worker::snapshots::Progress;
 use crate::worker::switch_log::SwitchLog;
 
 /// Whether a partition has state.
@@ -37,6 +38,8 @@ pub(crate) enum Phase {
         attempts: u32,
         /// What is known of it.
         prospect: Box<Prospect>,
+        /// How far it is read.
+        progress: Arc<Progress>,
     },
     /// Reading and stepping.
     Open(Box<Open>),
@@ -252,7 +255,7 @@ impl Slot {
                 phase: match &self.phase {
                     Phase::Parked(sentence) => PartitionPhase::Parked(sentence.clone()),
                     Phase::Waiting { sentence, .. } => PartitionPhase::Waiting(sentence.clone()),
-                    Phase::Loading { .. } => PartitionPhase::Loading,
+                    Phase::Loading { progress, .. } => PartitionPhase::Loading(progress.loading()),
                     Phase::Open(_) => unreachable!("handled below"),
                 },
                 position: unknown,

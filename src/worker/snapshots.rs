@@ -1,11 +1,13 @@
 //! Which snapshot a partition is restored from, and how what was begun with one has ended.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::snapshot::{Content, Form, Header};
 use crate::series::observation::NextOffset;
 use crate::worker::SwitchLog;
 use crate::worker::ports::{Error, PartitionId};
+use crate::worker::report::Loading;
 
 /// A search for the newest snapshot that fits.
 #[derive(Clone, Debug)]
@@ -26,6 +28,39 @@ pub struct Wanted {
     pub log: Option<SwitchLog>,
     /// How a row is laid out.
     pub form: Arc<Form>,
+    /// How far it is, for whoever waits.
+    pub progress: Arc<Progress>,
+}
+
+/// How far the reading of a snapshot is: written by whoever reads it, shown by whoever waits for it. Decides nothing.
+#[derive(Debug, Default)]
+pub struct Progress {
+    read: AtomicU64,
+    whole: AtomicU64,
+}
+
+impl Progress {
+    /// A file of `bytes` is read from its beginning.
+    pub fn begin(&self, bytes: u64) {
+        self.read.store(0, Ordering::Relaxed);
+        self.whole.store(bytes, Ordering::Relaxed);
+    }
+
+    /// So many more of its bytes are read.
+    pub fn add(&self, bytes: usize) {
+        self.read
+            .fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// As of now.
+    #[must_use]
+    pub fn loading(&self) -> Loading {
+        let whole = self.whole.load(Ordering::Relaxed);
+        Loading {
+            read: self.read.load(Ordering::Relaxed).min(whole),
+            whole,
+        }
+    }
 }
 
 impl Wanted {

@@ -52,6 +52,12 @@ pub(crate) fn says(metrics: &str) -> Option<String> {
     if refused >= 1.0 {
         said += &format!(", {} refused", count(refused));
     }
+    if metric(metrics, "tidecast_training_paused").is_some_and(|paused| paused >= 1.0) {
+        said += ", paused: the daemon lags";
+    }
+    if metric(metrics, "tidecast_degraded").is_some_and(|degraded| degraded >= 1.0) {
+        said += ", horizons left out";
+    }
     Some(said)
 }
 
@@ -77,6 +83,11 @@ mod tests {
         assert_eq!(
             says(&refused).as_deref(),
             Some("trained on 12,345 rows, 2 refused")
+        );
+        let lagging = format!("{text}tidecast_training_paused 1\ntidecast_degraded 2\n");
+        assert_eq!(
+            says(&lagging).as_deref(),
+            Some("trained on 12,345 rows, paused: the daemon lags, horizons left out")
         );
     }
 }

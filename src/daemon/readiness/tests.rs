@@ -5,7 +5,6 @@ use super::*;
 use crate::daemon::board::SnapshotView;
 use crate::engine::PartitionStats;
 use crate::series::observation::{NextOffset, Partition};
-use crate::worker::ports::PartitionId;
 
 fn partition(number: i32, phase: PartitionPhase) -> PartitionReport {
     PartitionReport {
@@ -180,8 +179,22 @@ fn readiness_of_a_restore_counts_from_the_snapshot() {
     ] {
         assert_eq!(reasons(&board(Stage::Running, vec![report])), [expected]);
     }
-    let loading = board(Stage::Running, vec![partition(0, PartitionPhase::Loading)]);
-    assert_eq!(reasons(&loading), ["reading its newest snapshot"]);
+}
+
+#[test]
+fn readiness_of_a_snapshot_counts_its_bytes() {
+    for ((read, whole), expected) in [
+        ((0, 0), "looking for its newest snapshot"),
+        ((0, 99_999), "reading its newest snapshot: 0.0 of 0.0 MB"),
+        (
+            (12_345_678, 322_800_000),
+            "reading its newest snapshot: 12.3 of 322.8 MB",
+        ),
+    ] {
+        let phase = PartitionPhase::Loading(Loading { read, whole });
+        let loading = board(Stage::Running, vec![partition(0, phase)]);
+        assert_eq!(reasons(&loading), [expected]);
+    }
 }
 
 #[test]
@@ -204,4 +217,46 @@ fn failing_snapshots_warn_and_leave_it_ready() {
         ),
         "{text}"
     );
+}
+
+#[test]
+fn what_is_left_out_under_lag_or_made_anew_warns_and_stands_in_the_status() {
+    let lagging = PartitionReport {
+        end: Some(NextOffset(150_250)),
+        degraded: true,
+        ..partition(0, PartitionPhase::Running)
+    };
+    let rebuilt = PartitionReport {
+        rebuilt: true,
+        ..partition(1, PartitionPhase::Running)
+    };
+    let board = board(Stage::Running, vec![lagging, rebuilt]);
+    board.pipelines[0].set_share(0, true, 150_000);
+    let warnings = |board: &Board| -> Vec<_> {
+        let readiness = look(board, Duration::ZERO);
+        assert!(readiness.ready);
+        let warnings = readiness.warnings.into_iter();
+        warnings
+            .map(|warning| (warning.partition, warning.reason))
+            .collect()
+    };
+    let thin = "horizons are left out: it lags by 150,000 records, `output.lag_thin` bounds that".to_owned();
+    let anew =
+        "rebuilt: its state was made anew from a part of its past, no snapshot reached back".to_owned();
+    let of_partitions = [(Some(0), thin), (Some(1), anew)];
+    assert_eq!(warnings(&board), of_partitions);
+    lock(&board.pipelines[0].training).paused = true;
+    assert_eq!(warnings(&board), of_partitions, "another process trains");
+    lock(&board.pipelines[0].training).owner = true;
+    let paused = "training is paused: a partition lags by 150,000 records, `training.lag_pause` bounds that"
+        .to_owned();
+    assert_eq!(warnings(&board)[0], (None, paused));
+    assert_eq!(
+        status_line(&look(&board, Duration::ZERO), &[20.0]),
+        "plant: 20 records/s, lag 150350, 14 streams, model 12, warning: training is paused: a partition lags by \
+         150,000 records, `training.lag_pause` bounds that (and 2 more)"
+    );
+    lock(&board.pipelines[0].training).paused = false;
+    lock(&board.pipelines[0].workers[0].view).partitions.remove(0);
+    assert_eq!(warnings(&board).len(), 1, "it comes back");
 }

@@ -130,6 +130,8 @@ impl Loader {
         if let Err(error) = file.rewind() {
             return Ok(Look::Refused(error.to_string()));
         }
+        let bytes = file.metadata().map_or(0, |metadata| metadata.len());
+        search.wanted.progress.begin(bytes);
         let mut input = BufReader::with_capacity(READ_BYTES, Wanting { file, search, next });
         // Whatever the bytes are: a partition that waits for an answer that never comes is worse than a replay.
         let body = catch_unwind(AssertUnwindSafe(|| read(&mut input, &search.wanted.form)));
@@ -151,12 +153,12 @@ struct Wanting<'s> {
 
 impl Read for Wanting<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.search.is_wanted() {
-            let read = self.file.read(buffer)?;
-            self.search.sign(self.next);
-            Ok(read)
-        } else {
-            Err(io::Error::other("asked for no more"))
+        if !self.search.is_wanted() {
+            return Err(io::Error::other("asked for no more"));
         }
+        let bytes = self.file.read(buffer)?;
+        self.search.wanted.progress.add(bytes);
+        self.search.sign(self.next);
+        Ok(bytes)
     }
 }

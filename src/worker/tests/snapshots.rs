@@ -7,7 +7,7 @@ use super::fakes::{FakeClock, FakeObserver, TestWorker, config, id, worker_with}
 use super::{SECOND, cluster, turn_until_done};
 use crate::series::observation::NextOffset;
 use crate::worker::ports::Error;
-use crate::worker::report::PartitionPhase;
+use crate::worker::report::{Loading, PartitionPhase};
 use crate::worker::snapshots::Ended;
 
 const RECORDS: i64 = 30;
@@ -49,7 +49,10 @@ fn a_snapshot_that_hangs_is_given_up_for_the_next_older_one_and_then_the_base() 
     turns(&mut worker, 3);
     assert_eq!(
         phases(&observer),
-        [PartitionPhase::Loading, PartitionPhase::Loading]
+        [
+            PartitionPhase::Loading(Loading::default()),
+            PartitionPhase::Loading(Loading::default())
+        ]
     );
     let (first, second) = (worker.snapshots.searches[0], worker.snapshots.searches[1]);
     assert_eq!(first.1, NextOffset(COMMITTED));
@@ -82,7 +85,10 @@ fn a_snapshot_that_hangs_is_given_up_for_the_next_older_one_and_then_the_base() 
     }
     assert_eq!(
         phases(&observer),
-        [PartitionPhase::Loading, PartitionPhase::Loading]
+        [
+            PartitionPhase::Loading(Loading::default()),
+            PartitionPhase::Loading(Loading::default())
+        ]
     );
     let older = *worker.snapshots.searches.back().unwrap();
     assert_eq!(older.1, NextOffset(14), "the next older one");
@@ -130,7 +136,10 @@ fn one_of_many_searches_that_waits_for_its_turn_is_not_given_up() {
     }
     assert_eq!(
         phases(&observer),
-        [PartitionPhase::Loading, PartitionPhase::Loading]
+        [
+            PartitionPhase::Loading(Loading::default()),
+            PartitionPhase::Loading(Loading::default())
+        ]
     );
 }
 

@@ -196,6 +196,7 @@ impl House {
             fingerprint: crate::engine::snapshot::fingerprint(&engine_config()),
             log: Some(LOG.parse().unwrap()),
             form: form(&self.engine),
+            progress: Arc::default(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is read back, refused, kept and replaced.
 
 use super::*;
+use crate::worker::report::Loading;
 
 #[test]
 fn a_snapshot_is_read_back_as_it_was_and_leaves_no_temporary() {
@@ -180,6 +181,26 @@ fn names_that_are_no_offsets_are_passed_over() {
         panic!("{refused:?}")
     };
     assert!(renamed.contains("says that it is of offset 5"), "{renamed}");
+}
+
+#[test]
+fn a_search_says_how_far_it_is() {
+    let mut house = House::new();
+    house.feed(0);
+    house.write(5);
+    let wanted = house.wanted(9);
+    let progress = Arc::clone(&wanted.progress);
+    assert_eq!(progress.loading(), Loading::default());
+    assert!(house.search(wanted).is_some());
+    let file = house.directory.path().join(FOLDER).join(format!("{:020}", 5));
+    let whole = fs::metadata(file).unwrap().len();
+    assert_eq!(progress.loading(), Loading { read: whole, whole });
+    progress.begin(whole);
+    assert_eq!(
+        progress.loading(),
+        Loading { read: 0, whole },
+        "an older one is read"
+    );
 }
 
 #[test]
