@@ -247,7 +247,7 @@ fn import(shelf: &Shelf, file: &Path) -> anyhow::Result<()> {
     let bytes = fs::read(file).map_err(|error| bad(error.to_string()))?;
     let (params, _) =
         safetensors::decode(&bytes).map_err(|error| bad(format!("{:#}", anyhow::Error::from(error))))?;
-    let newest = shelf.models.list()?.last().map_or(0, |version| version.0);
+    let newest = shelf.models.newest_version()?.map_or(0, |version| version.0);
     let origin = Origin {
         version: ModelVersion(newest + 1),
         parent: None,

@@ -62,6 +62,9 @@ fn store(config: &Config, tally: &mut Tally) -> anyhow::Result<()> {
         Ok(store) => std::sync::Arc::new(store),
         Err(error) => return tally.error(&format_args!("{:#}", anyhow::Error::from(error))),
     };
+    if let Some(trouble) = store.trouble() {
+        tally.error(&trouble)?;
+    }
     for pipeline in &config.pipelines {
         let name = &pipeline.worker.pipeline;
         let models = ModelStore::new(store.clone(), &config.kafka.group, name);

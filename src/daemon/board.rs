@@ -117,6 +117,12 @@ pub struct TrainingView {
     pub paused: bool,
     /// CPU time of its thread, seconds.
     pub cpu_seconds: f64,
+    /// Why weights, or where training stands, could not be stored last, and the way out; `None` where they could.
+    pub failure: Option<String>,
+    /// Times that this happened.
+    pub failures: u64,
+    /// Partitions and snapshots of which it cannot be told which versions they name, as of the newest pruning.
+    pub unnamed: usize,
     /// Its counters; `None` before it trains.
     pub stats: Option<training::Stats>,
 }

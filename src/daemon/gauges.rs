@@ -64,7 +64,8 @@ pub(crate) fn exposition(board: &Board, metrics: &Metrics, totals: &TrainerTotal
 fn raise(metrics: &Metrics, totals: &TrainerTotals, pipeline: &str, view: &TrainingView) {
     let none = Stats::default();
     let stats = view.stats.as_ref().unwrap_or(&none);
-    let now: [(&'static str, f64); 8] = [
+    let now: [(&'static str, f64); 9] = [
+        ("tidecast_model_failures_total", of_count(view.failures)),
         ("tidecast_training_cpu_seconds_total", view.cpu_seconds),
         ("tidecast_training_batches_total", of_count(stats.batches)),
         ("tidecast_training_rows_total", of_count(stats.rows_trained)),
@@ -93,6 +94,7 @@ fn of_training(gauges: &Gauges<'_>, pipeline: &str, view: &TrainingView) {
         &labels,
         f64::from(u8::from(view.owner && view.paused)),
     );
+    gauges.set("tidecast_model_names_unknown", &labels, of_size(view.unnamed));
     let Some(stats) = view.stats.as_ref().filter(|_| view.owner) else {
         return;
     };
@@ -334,6 +336,9 @@ mod tests {
             paused: true,
             cpu_seconds: 1.5,
             stats: Some(stats),
+            failures: 3,
+            unnamed: 2,
+            ..TrainingView::default()
         };
         let board = Board {
             pipelines: vec![Arc::new(pipeline)],

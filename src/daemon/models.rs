@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::daemon::board::{PipelineBoard, lock};
 use crate::engine::{Model, ModelVersion, Origin};
 use crate::nn::{Params, Shape};
-use crate::store::{self, ModelStore, Put, chain};
+use crate::store::{self, Mark, ModelStore, Put, chain};
 use crate::training::State;
 use crate::{engine, worker};
 
@@ -16,6 +16,9 @@ const RECENT_MAX: usize = 8;
 
 /// Where training stands, and the model that it may roll back to.
 pub type Standing = (State, Option<Arc<Model>>);
+
+/// Files beside the versions from which on somebody is told: they are passed over, and each listing takes longer.
+const STRANGERS_MAX: u64 = 10_000;
 
 /// Newest version of a pipeline, and the way to the older ones. Shared by its workers and its trainer.
 #[derive(Debug)]
@@ -67,6 +70,15 @@ impl Catalogue {
             }
             // Another process was faster: its version is the newest now.
         };
+        match store.strangers()? {
+            files if files > STRANGERS_MAX => tracing::warn!(
+                pipeline = board.name,
+                files,
+                "the folder of the weights holds files that are none of this program's, which are passed over each time it is \
+                 listed: move them away"
+            ),
+            _ => {}
+        }
         let newest = Arc::new(newest);
         board.model_version.store(newest.version.0, Ordering::Relaxed);
         Ok(Self {
@@ -100,7 +112,7 @@ impl Catalogue {
     /// The store's.
     pub fn refresh(&self) -> Result<Option<Arc<Model>>, store::Error> {
         let known = self.newest().version;
-        let Some(&version) = self.store.list()?.last() else {
+        let Some(version) = self.store.newest_version()? else {
             return Ok(None);
         };
         if version <= known {
@@ -126,24 +138,44 @@ impl Catalogue {
         self.store.put(model)
     }
 
-    /// Keeps what goes on training from a version, unless something is kept there.
+    /// Keeps what goes on training from a version in place of what is `known` to be kept; [`Put::Exists`] where something
+    /// else is.
     ///
     /// # Errors
     /// The store's.
-    pub fn put_state(&self, version: ModelVersion, state: &State) -> Result<Put, store::Error> {
-        self.store.put_state(version, state.to_bytes())
+    pub fn put_state(
+        &self,
+        version: ModelVersion,
+        bytes: Vec<u8>,
+        known: &[Mark],
+    ) -> Result<Put, store::Error> {
+        self.store.put_state(version, bytes, known)
+    }
+
+    /// What is kept beside a version, as a mark.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn kept(&self, version: ModelVersion) -> Result<Mark, store::Error> {
+        let found = self.store.load_state(version)?;
+        Ok(found.map_or(Mark::NOTHING, |found| Mark::of(&found)))
     }
 
     /// What goes on training from a version, and the model it may roll back to; `None` where nothing is kept that can be
-    /// used, which is logged.
+    /// used, which is logged. And the mark of what is kept, usable or not.
     ///
     /// # Errors
     /// The store's.
-    pub fn load_state(&self, version: ModelVersion) -> Result<Option<Standing>, store::Error> {
+    pub fn load_state(&self, version: ModelVersion) -> Result<(Option<Standing>, Mark), store::Error> {
         let Some(bytes) = self.store.load_state(version)? else {
-            return Ok(None);
+            return Ok((None, Mark::NOTHING));
         };
-        match State::from_bytes(&bytes) {
+        let standing = self.standing(version, &bytes)?;
+        Ok((standing, Mark::of(&bytes)))
+    }
+
+    fn standing(&self, version: ModelVersion, bytes: &[u8]) -> Result<Option<Standing>, store::Error> {
+        match State::from_bytes(bytes) {
             Ok(state) => {
                 let ancestor = match state.ancestor() {
                     Some(ancestor) => self.load(ancestor)?,
@@ -163,12 +195,22 @@ impl Catalogue {
         }
     }
 
-    /// Deletes old versions that are not in `named`; returns how many.
+    /// Versions that may be deleted where nobody names them. What goes on training from older ones is deleted at once: only
+    /// the newest is gone on from.
     ///
     /// # Errors
     /// The store's.
-    pub fn prune(&self, named: &BTreeSet<ModelVersion>) -> Result<usize, store::Error> {
-        self.store.prune(named).map(|gone| gone.len())
+    pub fn old(&self) -> Result<BTreeSet<ModelVersion>, store::Error> {
+        self.store.prune_states()?;
+        self.store.old()
+    }
+
+    /// Deletes versions; returns how many.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn delete(&self, versions: &BTreeSet<ModelVersion>) -> Result<usize, store::Error> {
+        self.store.delete(versions)
     }
 
     fn load(&self, version: ModelVersion) -> Result<Option<Arc<Model>>, store::Error> {
@@ -390,10 +432,15 @@ mod tests {
         };
         let horizons = engine::HorizonPlan::new(&engine_config().horizons).scored;
         let trainer = crate::training::Trainer::new(training, &horizons, second, 7);
-        assert!(catalogue.load_state(ModelVersion(2)).unwrap().is_none());
+        let version = ModelVersion(2);
+        let nothing = catalogue.load_state(version).unwrap();
+        assert!(nothing.0.is_none() && nothing.1 == Mark::NOTHING);
         let state = trainer.state();
-        assert_eq!(catalogue.put_state(ModelVersion(2), &state).unwrap(), Put::Stored);
-        let (found, ancestor) = catalogue.load_state(ModelVersion(2)).unwrap().unwrap();
+        let put = catalogue.put_state(version, state.to_bytes(), &[Mark::NOTHING]);
+        assert_eq!(put.unwrap(), Put::Stored);
+        let (standing, mark) = catalogue.load_state(version).unwrap();
+        assert_eq!(mark, Mark::of(&state.to_bytes()));
+        let (found, ancestor) = standing.unwrap();
         assert_eq!(found.to_bytes(), state.to_bytes());
         assert!(ancestor.is_none());
         let file = directory.path().join("tidecast/plant/models/00000002.trainer");
@@ -401,6 +448,7 @@ mod tests {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         std::fs::write(&file, bytes).unwrap();
-        assert!(catalogue.load_state(ModelVersion(2)).unwrap().is_none());
+        let (standing, damaged) = catalogue.load_state(version).unwrap();
+        assert!(standing.is_none() && damaged != mark);
     }
 }

@@ -167,7 +167,7 @@ impl PipelineThread {
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
-        let trainer = self.start_trainer(intake, &catalogue, &stop);
+        let trainer = self.start_trainer(intake, (&catalogue, &stores.snapshots), &stop);
         self.board.set_stage(Stage::Running);
         while failure.is_none() && !self.stop.wait(LOOK_INTERVAL) {
             failure = self.ended(&mut workers);
@@ -241,7 +241,7 @@ impl PipelineThread {
     fn start_trainer(
         &self,
         intake: tape::Intake,
-        catalogue: &Arc<Catalogue>,
+        (catalogue, snapshots): (&Arc<Catalogue>, &Arc<SnapshotStore>),
         stop: &Stop,
     ) -> Result<JoinHandle<()>, Failure> {
         let trainer = TrainerThread {
@@ -253,6 +253,7 @@ impl PipelineThread {
             lag_pause: self.config.worker.lag_pause_training,
             board: Arc::clone(&self.board),
             catalogue: Arc::clone(catalogue),
+            snapshots: Arc::clone(snapshots),
             intake,
             clock: self.clock,
             stop: stop.clone(),
@@ -275,6 +276,12 @@ impl PipelineThread {
                 })
             };
             let stores = open().map_err(|error| Trouble::of_store(&error))?;
+            if let Some(trouble) = stores.models.trouble() {
+                tracing::warn!(
+                    trouble,
+                    "the store can be read and not written: no snapshot and no new weights until it can"
+                );
+            }
             *shared = Some(stores.clone());
             Ok(stores)
         })

@@ -53,7 +53,8 @@ pub struct Readiness {
     pub ready: bool,
     /// Against it.
     pub reasons: Vec<Reason>,
-    /// What somebody should look at although it is ready: snapshots that fail, state made anew, what is left out under lag.
+    /// What somebody should look at although it is ready: snapshots and weights that cannot be stored, state made anew, what
+    /// is left out under lag.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Reason>,
     /// By name.
@@ -77,6 +78,7 @@ pub fn look(board: &Board, now: Duration) -> Readiness {
         reasons.extend(against(pipeline, now));
         warnings.extend(paused_training(pipeline));
         warnings.extend(of_partitions(pipeline));
+        warnings.extend(failing_models(pipeline));
     }
     Readiness {
         ready: reasons.is_empty(),
@@ -204,6 +206,17 @@ fn of_partitions(pipeline: &PipelineBoard) -> Vec<Reason> {
         }
     }
     warnings
+}
+
+fn failing_models(pipeline: &PipelineBoard) -> Option<Reason> {
+    let failure = lock(&pipeline.training).failure.clone()?;
+    Some(Reason {
+        pipeline: pipeline.name.clone(),
+        worker: None,
+        topic: None,
+        partition: None,
+        reason: format!("weights cannot be stored: {failure}"),
+    })
 }
 
 fn phase_reason(partition: &PartitionReport) -> Option<String> {

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use crate::daemon::board::{PipelineBoard, lock};
 use crate::daemon::clock::{Clock, thread_cpu};
-use crate::daemon::models::Catalogue;
+use crate::daemon::keeper::Keeper;
+use crate::daemon::models::{Catalogue, Standing};
 use crate::daemon::pacing::{CpuCap, paused_by_lag};
+use crate::daemon::pruning::Pruning;
 use crate::daemon::stop::Stop;
 use crate::daemon::tape::{Intake, NobodyLeft};
 use crate::engine::ModelVersion;
 use crate::kafka;
-use crate::store::{Put, chain};
+use crate::store::{self, Put, SnapshotStore, chain};
 use crate::training::{self, Offer, Step, Trainer};
 use crate::worker;
 
@@ -27,6 +29,10 @@ const NICENESS: i32 = 10;
 const PANIC_PAUSE: Duration = Duration::from_secs(60);
 /// Versions published between two prunings. Each asks the group for its offsets, which takes milliseconds.
 const PRUNE_EVERY: u32 = 16;
+/// How often, and at what pause, a store that is away is asked where training stopped. What comes meanwhile is not trained
+/// on; afterwards it begins from the served weights.
+const RESUME_TRIES: u32 = 5;
+const RESUME_PAUSE: Duration = Duration::from_secs(2);
 /// A store that is away is logged this often.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -44,6 +50,7 @@ pub(crate) struct TrainerThread {
     pub lag_pause: i64,
     pub board: Arc<PipelineBoard>,
     pub catalogue: Arc<Catalogue>,
+    pub snapshots: Arc<SnapshotStore>,
     pub intake: Intake,
     pub clock: Clock,
     pub stop: Stop,
@@ -62,7 +69,7 @@ impl TrainerThread {
             // Serving must not suffer from training: what panics here begins again from the served version.
             match catch_unwind(AssertUnwindSafe(|| self.rounds(&mut state))) {
                 Ok(()) => {
-                    state.trainer.iter().for_each(|trainer| self.keep(trainer));
+                    self.keep(&mut state);
                     break;
                 }
                 Err(_) => {
@@ -95,6 +102,12 @@ impl TrainerThread {
                 }
                 None => !self.stop.wait(IDLE_WAIT),
             };
+            let now = self.clock.elapsed();
+            if std::mem::take(&mut state.is_new)
+                || state.keeper.as_ref().is_some_and(|keeper| keeper.is_due(now))
+            {
+                self.keep(state);
+            }
             self.publish_view(state);
             if !carry_on {
                 break;
@@ -108,19 +121,25 @@ impl TrainerThread {
         }
         let pipeline = &self.board.name;
         if owner {
+            if self.clock.elapsed() < state.begins {
+                return;
+            }
             // What another process published last, before training begins from anything older.
             if let Err(error) = self.catalogue.refresh() {
                 self.complain(state, "the store cannot be asked for versions", &error);
             }
             let newest = self.catalogue.newest();
+            let Some(kept) = self.look_for_kept(state, newest.version) else {
+                return;
+            };
             tracing::info!(
                 pipeline,
                 version = newest.version.0,
                 "this process trains: it owns partition 0 of the first topic"
             );
             let mut trainer = Trainer::new(self.config.clone(), &self.horizons, newest, self.seed);
-            if state.resumes {
-                self.resume(state, &mut trainer);
+            if let Some(kept) = kept {
+                self.resume(&mut trainer, kept);
             }
             state.trainer = Some(trainer);
             state.cap = CpuCap::new(self.config.cpu_share, thread_cpu(), self.clock.elapsed());
@@ -130,50 +149,77 @@ impl TrainerThread {
                 pipeline,
                 "this process does not train any more: it follows the store's versions"
             );
-            state.trainer.take().iter().for_each(|trainer| self.keep(trainer));
+            self.keep(state);
+            (state.trainer, state.keeper) = (None, None);
         }
         self.intake.open(owner);
     }
 
-    /// Goes on from what was kept beside the version, if anything was.
-    fn resume(&self, state: &mut State, trainer: &mut Trainer) {
-        let pipeline = &self.board.name;
-        let version = ModelVersion(trainer.stats().served_version);
-        let kept = match self.catalogue.load_state(version) {
-            Ok(kept) => kept,
+    /// What was kept beside the version, if anything was that can be used; `None` where the store is to be asked again.
+    fn look_for_kept(&self, state: &mut State, version: ModelVersion) -> Option<Option<Standing>> {
+        let now = self.clock.elapsed();
+        let (kept, found) = match self.catalogue.load_state(version) {
+            Ok((kept, found)) => (kept, Some(found)),
             Err(error) => {
                 self.complain(state, "the store cannot be asked where training stopped", &error);
-                None
+                state.tries += 1;
+                if state.tries < RESUME_TRIES {
+                    state.begins = now + RESUME_PAUSE;
+                    return None;
+                }
+                (None, None)
             }
         };
-        let Some((kept, ancestor)) = kept else { return };
+        state.tries = 0;
+        state.keeper = Some(Keeper::leading(version, found, now));
+        Some(kept.filter(|_| state.resumes))
+    }
+
+    /// Goes on from what was kept beside the version.
+    fn resume(&self, trainer: &mut Trainer, (kept, ancestor): Standing) {
+        let pipeline = &self.board.name;
+        let version = trainer.stats().served_version;
         match trainer.resume(kept, ancestor) {
-            Ok(()) => tracing::info!(
-                pipeline,
-                version = version.0,
-                "training goes on from where it stopped"
-            ),
+            Ok(()) => tracing::info!(pipeline, version, "training goes on from where it stopped"),
             Err(error) => tracing::warn!(
                 pipeline,
-                version = version.0,
+                version,
                 error = chain(&error),
                 "what was kept of the trainer cannot be used: training begins from the served weights"
             ),
         }
     }
 
-    /// Keeps where training stands beside the version that it trains from, unless something is kept there. Where that
-    /// fails a restart begins from the served weights.
-    fn keep(&self, trainer: &Trainer) {
+    /// Keeps where training stands beside the version that it trains from. Where that fails a restart goes on from what was
+    /// kept before, or begins from the served weights.
+    fn keep(&self, state: &mut State) {
+        let Some(trainer) = &state.trainer else { return };
+        let now = self.clock.elapsed();
         let version = ModelVersion(trainer.stats().served_version);
-        if let Err(error) = self.catalogue.put_state(version, &trainer.state()) {
-            tracing::warn!(
+        let keeper = state
+            .keeper
+            .take_if(|keeper| keeper.version() == version)
+            .unwrap_or_else(|| Keeper::following(version, now));
+        let kept = state.keeper.insert(keeper).keep(&self.catalogue, trainer, now);
+        match kept {
+            Ok(true) => self.note_stored(Ok(())),
+            Ok(false) => tracing::warn!(
                 pipeline = self.board.name,
                 version = version.0,
-                error = chain(&error),
-                "where training stands cannot be kept: after a restart it begins from the served weights"
-            );
+                "another trainer has kept where it stands beside this version: this one's standing is not written over it"
+            ),
+            Err(error) => {
+                self.note_stored(Err(&error));
+                self.complain(state, "where training stands cannot be kept", &error);
+            }
         }
+    }
+
+    /// For readiness and metrics: whether what was to be stored last could be.
+    fn note_stored(&self, stored: Result<(), &store::Error>) {
+        let mut view = lock(&self.board.training);
+        view.failures += u64::from(stored.is_err());
+        view.failure = stored.err().map(|error| chain(error));
     }
 
     /// Versions of another process: followed, and trained from.
@@ -196,7 +242,9 @@ impl TrainerThread {
                     "a version from the store is served"
                 );
                 if let Some(trainer) = &mut state.trainer {
+                    let version = model.version;
                     trainer.adopt(model);
+                    state.keeper = Some(Keeper::following(version, now));
                 }
             }
             Err(error) => self.complain(state, "the store cannot be asked for versions", &error),
@@ -252,12 +300,17 @@ impl TrainerThread {
                         );
                     }
                 }
+                self.note_stored(Ok(()));
                 self.catalogue.serve(Arc::clone(&offer.model));
+                let version = offer.model.version;
                 trainer.published(offer.model);
-                self.keep(trainer);
+                // Whatever lies there is of weights that had the number before.
+                let found = self.catalogue.kept(version).ok();
+                state.keeper = Some(Keeper::leading(version, found, self.clock.elapsed()));
+                state.is_new = true;
                 state.published += 1;
                 if state.published.is_multiple_of(PRUNE_EVERY) {
-                    self.prune();
+                    self.prune(&mut state.pruning);
                 }
             }
             Ok(Put::Exists) => {
@@ -268,32 +321,18 @@ impl TrainerThread {
                 );
                 state.looked = None;
             }
-            Err(error) => self.complain(
-                state,
-                "a version cannot be stored; training goes on, it is offered again",
-                &error,
-            ),
+            Err(error) => {
+                self.note_stored(Err(&error));
+                self.complain(
+                    state,
+                    "a version cannot be stored; training goes on, it is offered again",
+                    &error,
+                );
+            }
         }
     }
 
-    /// Deletes versions that are old and that no committed switch log names. In doubt none: they cost disk only.
-    fn prune(&self) {
-        let pipeline = &self.board.name;
-        let (config, worker, stop) = (self.kafka.clone(), self.worker.clone(), self.stop.clone());
-        let leaving = kafka::Leaving::new(move || stop.is_requested(), Duration::ZERO);
-        let question = move || kafka::versions_named(&config, &worker);
-        match leaving.ask(&format!("prune {pipeline}"), question) {
-            Err(error) => tracing::debug!(pipeline, %error, "old versions stay"),
-            Ok(named) => match self.catalogue.prune(&named) {
-                Ok(versions) => tracing::debug!(pipeline, versions, "old versions deleted"),
-                Err(error) => {
-                    tracing::warn!(pipeline, error = chain(&error), "old versions cannot be deleted")
-                }
-            },
-        }
-    }
-
-    fn complain(&self, state: &mut State, what: &str, error: &crate::store::Error) {
+    fn complain(&self, state: &mut State, what: &str, error: &store::Error) {
         let now = self.clock.elapsed();
         if state
             .complained
@@ -333,6 +372,14 @@ struct State {
     shown: Duration,
     /// Versions since this state was made.
     published: u32,
+    /// `None` where nobody trains here, or before it is known beside which version.
+    keeper: Option<Keeper>,
+    /// A version was published and is not kept yet.
+    is_new: bool,
+    /// Not before it, and after how many tries, training begins.
+    begins: Duration,
+    tries: u32,
+    pruning: Pruning,
 }
 
 impl State {
@@ -347,6 +394,11 @@ impl State {
             complained: None,
             shown: Duration::ZERO,
             published: 0,
+            keeper: None,
+            is_new: false,
+            begins: Duration::ZERO,
+            tries: 0,
+            pruning: Pruning::new(),
         }
     }
 }
@@ -356,7 +408,8 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::daemon::tape;
-    use crate::engine::HorizonPlan;
+    use crate::engine::{self, HorizonPlan};
+    use crate::series::observation::{Observation, Offset, Partition, Source};
     use crate::store::{ModelStore, Store};
 
     /// A trainer's thread over a store in `directory`, not started; its own randomness from `seed`.
@@ -390,6 +443,7 @@ mod tests {
             lag_pause: 1000,
             board,
             catalogue: Arc::new(catalogue),
+            snapshots: Arc::new(SnapshotStore::open(&config.store).unwrap()),
             intake: tape::channel(1).1,
             clock: Clock::start(),
             stop: Stop::new(),
@@ -422,6 +476,163 @@ mod tests {
         );
     }
 
+    /// Rows of 16 streams over 160 steps, as the version in `thread` serves them.
+    fn rows(thread: &TrainerThread) -> Vec<engine::TapeChunk> {
+        let config = engine::Config {
+            tape_share: 1.0,
+            interval: engine::config::Interval::Given(60_000),
+            ..thread.worker.engine.clone()
+        };
+        let mut engine = engine::Engine::new(config);
+        let mut state = engine.partition("sensors", Partition(0), thread.catalogue.newest());
+        for (offset, step) in (0..).zip(0..160_u32) {
+            for stream in 0..16 {
+                let time_ms = i64::from(step) * 60_000;
+                let source = Source {
+                    offset: Offset(offset),
+                    index: stream,
+                    timestamp_ms: time_ms,
+                };
+                let observation = Observation {
+                    stream: &format!("s{stream}"),
+                    time_ms,
+                    value: Some(f64::from((step * (stream + 3)) % 17)),
+                    source,
+                };
+                engine.admit(&mut state, observation);
+            }
+            let _ = engine.step(&mut state);
+        }
+        engine.tape().cut();
+        std::iter::from_fn(|| engine.tape().take_full()).collect()
+    }
+
+    /// Trains some mini-batches.
+    fn train(thread: &TrainerThread, state: &mut State) {
+        let trainer = state.trainer.as_mut().expect("it trains");
+        for chunk in rows(thread) {
+            let _ = trainer.absorb(chunk);
+        }
+        let wanted = trainer.stats().batches + 3;
+        let done = (0..100).any(|_| {
+            let _ = trainer.work();
+            trainer.stats().batches >= wanted
+        });
+        assert!(done, "{:?}", trainer.stats());
+    }
+
+    fn bytes_of(state: &State) -> Vec<u8> {
+        state.trainer.as_ref().expect("it trains").state().to_bytes()
+    }
+
+    #[test]
+    fn what_was_trained_since_the_version_is_kept_at_a_stop_and_gone_on_from() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = thread(directory.path(), 1);
+        let mut state = State::new(Duration::ZERO, true);
+        let began = standing(&first, &mut state);
+        first.keep(&mut state);
+        train(&first, &mut state);
+        first.keep(&mut state); // as every few minutes
+        train(&first, &mut state);
+        let stood = bytes_of(&state);
+        assert_ne!(stood, began);
+        first.keep(&mut state); // as at a stop
+        drop(first);
+
+        let second = thread(directory.path(), 2);
+        let mut state = State::new(Duration::ZERO, true);
+        assert_eq!(
+            standing(&second, &mut state),
+            stood,
+            "weights, moments, counts and randomness"
+        );
+        train(&second, &mut state);
+        second.keep(&mut state);
+        let third = thread(directory.path(), 3);
+        assert_eq!(
+            standing(&third, &mut State::new(Duration::ZERO, true)),
+            bytes_of(&state)
+        );
+    }
+
+    #[test]
+    fn what_another_trainer_keeps_beside_the_same_version_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let hung = thread(directory.path(), 1);
+        let mut hung_state = State::new(Duration::ZERO, true);
+        standing(&hung, &mut hung_state);
+        hung.keep(&mut hung_state);
+        train(&hung, &mut hung_state);
+
+        // It hangs, and another process gets its partition.
+        let leading = thread(directory.path(), 2);
+        let mut state = State::new(Duration::ZERO, true);
+        standing(&leading, &mut state);
+        train(&leading, &mut state);
+        train(&leading, &mut state);
+        leading.keep(&mut state);
+
+        hung.keep(&mut hung_state);
+        hung.keep(&mut hung_state);
+        assert_ne!(bytes_of(&hung_state), bytes_of(&state));
+        let after = thread(directory.path(), 3);
+        assert_eq!(
+            standing(&after, &mut State::new(Duration::ZERO, true)),
+            bytes_of(&state)
+        );
+    }
+
+    #[test]
+    fn a_standing_that_cannot_be_kept_is_told_and_kept_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let thread = thread(directory.path(), 1);
+        let mut state = State::new(Duration::ZERO, true);
+        standing(&thread, &mut state);
+        let folder = directory.path().join("tidecast/plant/models");
+        let away = directory.path().join("away");
+        std::fs::rename(&folder, &away).unwrap();
+        std::fs::write(&folder, b"in the way").unwrap();
+        thread.keep(&mut state);
+        thread.keep(&mut state);
+        {
+            let view = lock(&thread.board.training);
+            assert_eq!(view.failures, 2);
+            assert!(view.failure.as_ref().unwrap().contains("in the way"), "{view:?}");
+        }
+        std::fs::remove_file(&folder).unwrap();
+        std::fs::rename(&away, &folder).unwrap();
+        thread.keep(&mut state);
+        assert_eq!(lock(&thread.board.training).failure, None);
+        let kept = std::fs::read(folder.join("00000001.trainer")).unwrap();
+        assert_eq!(kept, bytes_of(&state));
+        let names = std::fs::read_dir(&folder).unwrap().count();
+        assert_eq!(names, 2, "weights and standing, no temporary");
+    }
+
+    #[test]
+    fn a_store_that_is_away_is_asked_again_where_training_stopped() {
+        let directory = tempfile::tempdir().unwrap();
+        let before = thread(directory.path(), 1);
+        let mut state = State::new(Duration::ZERO, true);
+        standing(&before, &mut state);
+        train(&before, &mut state);
+        before.keep(&mut state);
+        let stood = bytes_of(&state);
+        let after = thread(directory.path(), 2);
+        let folder = directory.path().join("tidecast/plant/models");
+        let away = directory.path().join("away");
+        std::fs::rename(&folder, &away).unwrap();
+        std::fs::write(&folder, b"in the way").unwrap();
+        let mut state = State::new(Duration::ZERO, true);
+        after.change_role(&mut state, true);
+        assert!(state.trainer.is_none(), "not from the served weights yet");
+        std::fs::remove_file(&folder).unwrap();
+        std::fs::rename(&away, &folder).unwrap();
+        state.begins = Duration::ZERO;
+        assert_eq!(standing(&after, &mut state), stood);
+    }
+
     #[test]
     fn training_that_was_kept_damaged_begins_from_the_served_weights() {
         let directory = tempfile::tempdir().unwrap();
@@ -432,6 +643,14 @@ mod tests {
         let file = directory.path().join("tidecast/plant/models/00000001.trainer");
         std::fs::write(&file, b"damaged").unwrap();
         let after = thread(directory.path(), 2);
-        assert_ne!(standing(&after, &mut State::new(Duration::ZERO, true)), stood);
+        let mut state = State::new(Duration::ZERO, true);
+        let anew = standing(&after, &mut state);
+        assert_ne!(anew, stood);
+        after.keep(&mut state);
+        assert_eq!(
+            std::fs::read(&file).unwrap(),
+            anew,
+            "what cannot be used is replaced"
+        );
     }
 }

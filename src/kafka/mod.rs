@@ -38,7 +38,7 @@ pub use client::{group_id, worker_id};
 pub use config::Config;
 pub use holder::held_elsewhere;
 pub use leaving::Leaving;
-pub use named::{newest_named, versions_named};
+pub use named::{Named, newest_named, versions_named};
 pub use properties::refused;
 pub use source::KafkaSource;
 pub use start::resolve_start;

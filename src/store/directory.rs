@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::store::Error;
-use crate::store::error::way_out;
+use crate::store::error::{chain, way_out};
 
 /// Writers of a shared store finish within their deadline of seconds; what is this old has no writer any more.
 const ABANDONED_AFTER_S: i64 = 600;
@@ -36,23 +36,42 @@ pub(super) fn path_of(url: &str) -> Result<PathBuf, Error> {
     Ok(PathBuf::from(path))
 }
 
-/// Makes the directory, writes and removes a probe, and removes abandoned temporaries.
-pub(super) fn prepare(url: &str, root: &Path) -> Result<(), Error> {
+/// Makes the directory, writes and removes a probe, and removes abandoned temporaries. Why nothing can be written there,
+/// where the disk is full or read-only: what it holds can be read, and it may have room again while it is served.
+pub(super) fn prepare(url: &str, root: &Path) -> Result<Option<String>, Error> {
     fs::create_dir_all(root).map_err(|e| failed(url, root, "create", e))?;
     let probe = root.join(format!("probe#{}", std::process::id()));
-    let now_s = write_probe(&probe).map_err(|e| failed(url, root, "write to", e))?;
-    sweep(root, now_s, DEPTH_MAX);
-    Ok(())
+    let mut written = write_probe(&probe);
+    if let Ok(now_s) = probed(root) {
+        sweep(root, now_s, DEPTH_MAX);
+    }
+    if written.is_err() {
+        written = write_probe(&probe); // where sweeping has made room
+    }
+    match written {
+        Ok(()) => Ok(None),
+        Err(error) if is_passing(error.kind()) => Ok(Some(chain(&failed(url, root, "write to", error)))),
+        Err(error) => Err(failed(url, root, "write to", error)),
+    }
 }
 
-/// The file system's own time, seconds since 1970: files are compared with it, whatever the clocks of other hosts say.
-fn write_probe(probe: &Path) -> io::Result<i64> {
+/// Whether a disk says so that can be read all the same.
+const fn is_passing(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind as K;
+    matches!(kind, K::StorageFull | K::QuotaExceeded | K::ReadOnlyFilesystem)
+}
+
+fn write_probe(probe: &Path) -> io::Result<()> {
     let mut file = fs::File::create(probe)?;
-    file.write_all(b"tidecast")?;
-    file.sync_all()?;
-    let now_s = file.metadata()?.mtime();
+    let written = file.write_all(b"tidecast").and_then(|()| file.sync_all());
     fs::remove_file(probe).or_else(fine_if_gone)?; // a process of the same number in another container was faster
-    Ok(now_s)
+    written
+}
+
+/// The file system's own time, seconds since 1970, after a probe was made in `root` and removed: files are compared with
+/// it, whatever the clocks of other hosts say.
+fn probed(root: &Path) -> io::Result<i64> {
+    Ok(fs::metadata(root)?.mtime())
 }
 
 /// Housekeeping only: what cannot be read or removed (a `lost+found`, say) stays and keeps nobody from starting.

@@ -1,5 +1,6 @@
 //! Blocking calls onto an object store that lives on its own thread.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -18,8 +19,6 @@ use crate::store::{Config, Error, directory};
 const QUEUED_MAX: usize = 64;
 /// A network of 3 layers of 512 units has some 20 MB; ten times that is no file of ours.
 const OBJECT_BYTES_MAX: u64 = 256 << 20;
-/// Versions are pruned to 64 and what is protected; beyond this a directory is not ours.
-pub(super) const LISTED_MAX: usize = 100_000;
 /// Seconds on a healthy disk are milliseconds; a spun-down or remote one may take a few.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -32,26 +31,41 @@ pub enum Put {
     Exists,
 }
 
-/// One object of a listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Path from the store's root, `/`-separated.
-    pub path: String,
-    /// Bytes.
-    pub size: u64,
+/// The objects `<number:08><suffix>` of a folder, however many there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Numbered {
+    /// The highest numbers.
+    pub newest: BTreeSet<u64>,
+    /// The lowest numbers; the same where there are few.
+    pub oldest: BTreeSet<u64>,
+    /// Objects of other names that were passed over.
+    pub others: u64,
+}
+
+impl Numbered {
+    fn add(&mut self, number: u64, most: usize) {
+        self.newest.insert(number);
+        if self.newest.len() > most {
+            self.newest.pop_first();
+        }
+        self.oldest.insert(number);
+        if self.oldest.len() > most {
+            self.oldest.pop_last();
+        }
+    }
 }
 
 enum Call {
-    Put(Path, Bytes),
+    Put(Path, Bytes, PutMode),
     Get(Path),
-    List(Path),
+    List(Path, &'static str, usize),
     Delete(Path),
 }
 
 enum Answer {
     Put(Put),
     Get(Option<Vec<u8>>),
-    List(Vec<Entry>),
+    List(Numbered),
     Deleted,
 }
 
@@ -64,6 +78,7 @@ struct Request {
 #[derive(Debug)]
 pub struct Store {
     url: String,
+    trouble: Option<String>,
     deadline: Duration,
     /// Invariant: `Some` until drop.
     requests: Option<SyncSender<Request>>,
@@ -71,7 +86,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store, makes its directory, proves that it can be written, and removes temporaries that a crash left.
+    /// Opens the store, makes its directory, tries to write there, and removes temporaries that a crash left. Where the disk
+    /// is full or read-only it is opened all the same, since what is there can be served: see [`Store::trouble`].
     ///
     /// # Errors
     /// The URL is not a `file://` one, or its directory cannot be made or written.
@@ -93,14 +109,18 @@ impl Store {
                 way_out: "raise the limit of threads (`TasksMax=`)",
                 source: source.into(),
             })?;
-        let store = Self {
+        let mut store = Self {
             url,
+            trouble: None,
             deadline: DEADLINE,
             requests: Some(requests),
             thread: Some(thread),
         };
         match opened.recv_timeout(store.deadline) {
-            Ok(Ok(())) => Ok(store),
+            Ok(Ok(trouble)) => {
+                store.trouble = trouble;
+                Ok(store)
+            }
             Ok(Err(error)) => Err(error),
             Err(error) => Err(store.silence(error, "/")),
         }
@@ -111,6 +131,12 @@ impl Store {
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
+    }
+
+    /// Why nothing could be written when it was opened, and the way out; `None` where it could.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
     }
 
     /// As configured.
@@ -124,6 +150,19 @@ impl Store {
     /// # Errors
     /// The disk's, too large, the deadline.
     pub fn put_if_absent(&self, path: &str, bytes: Vec<u8>) -> Result<Put, Error> {
+        self.put(path, bytes, PutMode::Create)
+    }
+
+    /// Writes an object in place of what is there, if anything is: readers see the one or the other, whole. Synced with its
+    /// directory before it answers.
+    ///
+    /// # Errors
+    /// The disk's, too large, the deadline.
+    pub fn replace(&self, path: &str, bytes: Vec<u8>) -> Result<(), Error> {
+        self.put(path, bytes, PutMode::Overwrite).map(|_| ())
+    }
+
+    fn put(&self, path: &str, bytes: Vec<u8>, mode: PutMode) -> Result<Put, Error> {
         let size = bytes.len() as u64;
         if size > OBJECT_BYTES_MAX {
             return Err(Error::TooLarge {
@@ -132,7 +171,7 @@ impl Store {
                 max: OBJECT_BYTES_MAX,
             });
         }
-        match self.ask(Call::Put(parse(path)?, bytes.into()), path)? {
+        match self.ask(Call::Put(parse(path)?, bytes.into(), mode), path)? {
             Answer::Put(put) => Ok(put),
             _ => unreachable!("a put is answered by a put"),
         }
@@ -149,12 +188,13 @@ impl Store {
         }
     }
 
-    /// The objects under `prefix` (a directory), ascending by path.
+    /// The objects `<number:08><suffix>` of `folder`: at most `most` of the highest and of the lowest numbers, so that no
+    /// folder is too full to be listed.
     ///
     /// # Errors
-    /// The disk's, too many, the deadline.
-    pub fn list(&self, prefix: &str) -> Result<Vec<Entry>, Error> {
-        match self.ask(Call::List(parse(prefix)?), prefix)? {
+    /// The disk's, the deadline.
+    pub fn list(&self, folder: &str, suffix: &'static str, most: usize) -> Result<Numbered, Error> {
+        match self.ask(Call::List(parse(folder)?, suffix, most), folder)? {
             Answer::List(entries) => Ok(entries),
             _ => unreachable!("a list is answered by a list"),
         }
@@ -226,7 +266,7 @@ pub(super) fn parse(path: &str) -> Result<Path, Error> {
 fn serve(
     url: &str,
     root: &std::path::Path,
-    ready: &SyncSender<Result<(), Error>>,
+    ready: &SyncSender<Result<Option<String>, Error>>,
     queue: &Receiver<Request>,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -234,18 +274,18 @@ fn serve(
         .max_blocking_threads(1)
         .thread_name("store-disk")
         .build();
-    let opened = directory::prepare(url, root).and_then(|()| {
+    let opened = directory::prepare(url, root).and_then(|trouble| {
         let runtime = runtime.map_err(|e| directory::failed(url, root, "serve", e))?;
-        Ok((runtime, open_files(url, root)?))
+        Ok((runtime, open_files(url, root)?, trouble))
     });
-    let (runtime, files) = match opened {
+    let (runtime, files, trouble) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             let _ = ready.send(Err(error)); // the opener may have given up waiting
             return;
         }
     };
-    let _ = ready.send(Ok(()));
+    let _ = ready.send(Ok(trouble));
     while let Ok(Request { call, reply }) = queue.recv() {
         let _ = reply.send(runtime.block_on(answer(url, &files, call))); // as above
     }
@@ -259,9 +299,9 @@ pub(super) fn open_files(url: &str, root: &std::path::Path) -> Result<LocalFileS
 
 async fn answer(url: &str, files: &LocalFileSystem, call: Call) -> Result<Answer, Error> {
     match call {
-        Call::Put(path, bytes) => {
+        Call::Put(path, bytes, mode) => {
             match files
-                .put_opts(&path, PutPayload::from_bytes(bytes), PutMode::Create.into())
+                .put_opts(&path, PutPayload::from_bytes(bytes), mode.into())
                 .await
             {
                 Ok(_) => Ok(Answer::Put(Put::Stored)),
@@ -270,7 +310,12 @@ async fn answer(url: &str, files: &LocalFileSystem, call: Call) -> Result<Answer
             }
         }
         Call::Get(path) => read(url, files, &path).await.map(Answer::Get),
-        Call::List(prefix) => list(url, files, &prefix).await.map(Answer::List),
+        Call::List(folder, suffix, most) => {
+            let listed = list(files, &folder, (suffix, most)).await;
+            listed
+                .map(Answer::List)
+                .map_err(|error| failed(url, folder.as_ref(), "list", error))
+        }
         Call::Delete(path) => match files.delete(&path).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(Answer::Deleted),
             Err(error) => Err(failed(url, path.as_ref(), "delete", error)),
@@ -299,28 +344,33 @@ async fn read(url: &str, files: &LocalFileSystem, path: &Path) -> Result<Option<
     Ok(Some(read.into()))
 }
 
-async fn list(url: &str, files: &LocalFileSystem, prefix: &Path) -> Result<Vec<Entry>, Error> {
-    let mut found = files.list(Some(prefix));
-    let mut entries = Vec::new();
+async fn list(
+    files: &LocalFileSystem,
+    folder: &Path,
+    (suffix, most): (&str, usize),
+) -> object_store::Result<Numbered> {
+    let mut found = files.list(Some(folder));
+    let mut numbered = Numbered::default();
     while let Some(next) = found.next().await {
-        let meta = match next {
-            Ok(meta) => meta,
+        let location = match next {
+            Ok(meta) => meta.location,
             Err(object_store::Error::NotFound { .. }) => continue, // deleted while it was listed
-            Err(error) => return Err(failed(url, prefix.as_ref(), "list", error)),
+            Err(error) => return Err(error),
         };
-        if entries.len() == LISTED_MAX {
-            return Err(Error::TooMany {
-                prefix: prefix.to_string(),
-                max: LISTED_MAX,
-            });
+        let name = location.filename().unwrap_or_default();
+        let number = name.strip_suffix(suffix).and_then(|number| number.parse().ok());
+        // One name per number, and none of a folder below: `1.safetensors` is not version 1.
+        match number.filter(|number| folder.clone().join(numbered_name(*number, suffix)) == location) {
+            Some(number) => numbered.add(number, most),
+            None => numbered.others += 1,
         }
-        entries.push(Entry {
-            path: meta.location.to_string(),
-            size: meta.size,
-        });
     }
-    entries.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(entries)
+    Ok(numbered)
+}
+
+/// Name of a numbered object.
+pub(super) fn numbered_name(number: u64, suffix: &str) -> String {
+    format!("{number:08}{suffix}")
 }
 
 pub(super) fn failed(url: &str, path: &str, action: &'static str, source: object_store::Error) -> Error {

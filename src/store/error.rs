@@ -41,14 +41,6 @@ pub enum Error {
         /// The bound.
         max: u64,
     },
-    /// A listing above the bound.
-    #[error("more than {max} objects under `{prefix}`: move away what does not belong there")]
-    TooMany {
-        /// What was listed.
-        prefix: String,
-        /// The bound.
-        max: usize,
-    },
     /// A path that cannot name an object.
     #[error("`{path}` cannot name an object: use letters, digits, `-`, `_`, `.` and `/`")]
     Path {

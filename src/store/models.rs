@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::engine::{Model, ModelVersion};
+use crate::store::disk::numbered_name;
 use crate::store::error::chain;
-use crate::store::{Entry, Error, Put, Store};
+use crate::store::{Error, Numbered, Put, Store};
 
 /// Versions that stay whether or not somebody names them: at one per 30 s half an hour to roll back in by hand.
 const KEPT: usize = 64;
@@ -14,6 +15,26 @@ const SUFFIX: &str = ".safetensors";
 const STATE_SUFFIX: &str = ".trainer";
 /// The newest is gone on from; the others are for a hand that takes the newest versions away.
 const STATES_KEPT: usize = 8;
+/// Versions that are looked at, the newest and the oldest: pruned to 64 and what is named, there are never as many, unless
+/// pruning was held up for a month. 100,000 numbers take 5 MB.
+const LISTED_MAX: usize = 100_000;
+/// Files that one pruning deletes at most: what is left is for the next one.
+const PRUNED_MAX: usize = 1024;
+
+/// What is kept at one place, as a mark: whether somebody else has kept something there meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(Option<(u32, usize)>);
+
+impl Mark {
+    /// Of nothing.
+    pub const NOTHING: Self = Self(None);
+
+    /// Of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Some((crc32fast::hash(bytes), bytes.len())))
+    }
+}
 
 /// The model files of one pipeline: `<group>/<pipeline>/models/<version:08>.safetensors`.
 #[derive(Clone, Debug)]
@@ -36,24 +57,39 @@ impl ModelStore {
     /// Path of a version from the store's root.
     #[must_use]
     pub fn path(&self, version: ModelVersion) -> String {
-        format!("{}/{:08}{SUFFIX}", self.directory, version.0)
+        format!("{}/{}", self.directory, numbered_name(version.0, SUFFIX))
     }
 
-    /// Versions that are there, ascending; other files in the directory are passed over.
+    /// Versions that are there, ascending, the newest 100,000; other files in the directory are passed over.
     ///
     /// # Errors
     /// The store's.
     pub fn list(&self) -> Result<Vec<ModelVersion>, Error> {
-        Ok(self.versions(&self.store.list(&self.directory)?))
+        let listed = self.numbered(SUFFIX, LISTED_MAX)?;
+        Ok(listed.newest.into_iter().map(ModelVersion).collect())
     }
 
-    fn versions(&self, entries: &[Entry]) -> Vec<ModelVersion> {
-        let mut versions: Vec<_> = entries
-            .iter()
-            .filter_map(|entry| self.version_of(&entry.path))
-            .collect();
-        versions.sort_unstable(); // by number: names are in that order up to 8 digits only
-        versions
+    /// The newest version that is there.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn newest_version(&self) -> Result<Option<ModelVersion>, Error> {
+        let listed = self.numbered(SUFFIX, 1)?;
+        Ok(listed.newest.last().copied().map(ModelVersion))
+    }
+
+    /// Files in the directory that are neither a version nor what goes on training from one.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn strangers(&self) -> Result<u64, Error> {
+        let others = self.numbered(SUFFIX, 1)?.others;
+        let states = self.numbered(STATE_SUFFIX, LISTED_MAX)?.newest.len() as u64;
+        Ok(others.saturating_sub(states))
+    }
+
+    fn numbered(&self, suffix: &'static str, most: usize) -> Result<Numbered, Error> {
+        self.store.list(&self.directory, suffix, most)
     }
 
     /// One version; `None` where its file is missing.
@@ -81,8 +117,8 @@ impl ModelStore {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn newest(&self) -> Result<Option<Model>, Error> {
-        match self.list()?.last() {
-            Some(&version) => self.load(version),
+        match self.newest_version()? {
+            Some(version) => self.load(version),
             None => Ok(None),
         }
     }
@@ -98,15 +134,24 @@ impl ModelStore {
 
     /// Path of what goes on training from a version.
     fn state_path(&self, version: ModelVersion) -> String {
-        format!("{}/{:08}{STATE_SUFFIX}", self.directory, version.0)
+        format!("{}/{}", self.directory, numbered_name(version.0, STATE_SUFFIX))
     }
 
-    /// Keeps what goes on training from a version, unless something is kept there.
+    /// Keeps what goes on training from a version in place of what is `known` to be there, if anything is. Where something
+    /// else is there somebody else trains from that version: it stays, and the answer is [`Put::Exists`].
+    ///
+    /// Two that look at the same moment may both write; whole states of the same version they are both.
     ///
     /// # Errors
     /// The store's.
-    pub fn put_state(&self, version: ModelVersion, bytes: Vec<u8>) -> Result<Put, Error> {
-        self.store.put_if_absent(&self.state_path(version), bytes)
+    pub fn put_state(&self, version: ModelVersion, bytes: Vec<u8>, known: &[Mark]) -> Result<Put, Error> {
+        let path = self.state_path(version);
+        let found = self.store.get(&path)?;
+        match found.map_or(Mark::NOTHING, |found| Mark::of(&found)) {
+            found if !known.contains(&found) => Ok(Put::Exists),
+            Mark::NOTHING => self.store.put_if_absent(&path, bytes),
+            _ => self.store.replace(&path, bytes).map(|()| Put::Stored),
+        }
     }
 
     /// What goes on training from a version, as it was kept; `None` where nothing is.
@@ -117,37 +162,40 @@ impl ModelStore {
         self.store.get(&self.state_path(version))
     }
 
-    /// Deletes versions beyond the newest 64 that are not in `protected`, and returns them; and what went on training
-    /// from versions beyond the newest 8, since only the newest is ever gone on from.
+    /// Versions beyond the newest 64: those that may go where nobody names them.
     ///
     /// # Errors
     /// The store's.
-    pub fn prune(&self, protected: &BTreeSet<ModelVersion>) -> Result<Vec<ModelVersion>, Error> {
-        let entries = self.store.list(&self.directory)?;
-        let versions = self.versions(&entries);
-        let old = &versions[..versions.len().saturating_sub(KEPT)];
-        let doomed: Vec<_> = old
-            .iter()
-            .copied()
-            .filter(|version| !protected.contains(version))
-            .collect();
-        for &version in &doomed {
-            self.store.delete(&self.path(version))?;
-        }
-        let kept = &versions[versions.len().saturating_sub(STATES_KEPT)..];
-        let states = entries.iter().filter(|entry| entry.path.ends_with(STATE_SUFFIX));
-        for state in
-            states.filter(|state| !kept.iter().any(|&version| self.state_path(version) == state.path))
-        {
-            self.store.delete(&state.path)?;
-        }
-        Ok(doomed)
+    pub fn old(&self) -> Result<BTreeSet<ModelVersion>, Error> {
+        let Numbered { newest, oldest, .. } = self.numbered(SUFFIX, LISTED_MAX)?;
+        let kept = newest.iter().rev().nth(KEPT - 1);
+        let old = oldest
+            .into_iter()
+            .take_while(|version| kept.is_some_and(|kept| version < kept));
+        Ok(old.map(ModelVersion).collect())
     }
 
-    fn version_of(&self, path: &str) -> Option<ModelVersion> {
-        let name = path.strip_prefix(&self.directory)?.strip_prefix('/')?;
-        let version = name.strip_suffix(SUFFIX)?.parse().ok().map(ModelVersion)?;
-        // One name per version: `1.safetensors` is not version 1.
-        (self.path(version) == path).then_some(version)
+    /// Deletes `versions`, a thousand at a time; returns how many.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn delete(&self, versions: &BTreeSet<ModelVersion>) -> Result<usize, Error> {
+        for &version in versions.iter().take(PRUNED_MAX) {
+            self.store.delete(&self.path(version))?;
+        }
+        Ok(versions.len().min(PRUNED_MAX))
+    }
+
+    /// Deletes what went on training from versions beyond the newest 8, since only the newest is ever gone on from.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn prune_states(&self) -> Result<(), Error> {
+        let kept = self.numbered(SUFFIX, STATES_KEPT)?.newest;
+        let states = self.numbered(STATE_SUFFIX, LISTED_MAX)?.oldest;
+        for &version in states.difference(&kept).take(PRUNED_MAX) {
+            self.store.delete(&self.state_path(ModelVersion(version)))?;
+        }
+        Ok(())
     }
 }

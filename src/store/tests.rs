@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Barrier};
@@ -7,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::engine::ModelVersion;
 use crate::store::directory::path_of;
 use crate::store::error::way_out;
-use crate::store::{Config, Error, ModelStore, Put, Store};
+use crate::store::{Config, Error, Mark, ModelStore, Numbered, Put, Store};
 
 fn open(directory: &Path) -> Result<Store, Error> {
     Store::open(&Config {
@@ -34,20 +33,14 @@ fn put_get_list_delete_round_trip_and_survive_a_reopen() {
         Some(vec![1]),
         "the second put changed nothing"
     );
-    let listed: Vec<_> = store
-        .list("g/p")
-        .unwrap()
-        .into_iter()
-        .map(|e| (e.path, e.size))
-        .collect();
-    assert_eq!(
-        listed,
-        [("g/p/models/a".to_owned(), 1), ("g/p/models/b".to_owned(), 3)]
-    );
+    store.replace("g/p/models/b", vec![7; 5]).unwrap();
+    assert_eq!(store.get("g/p/models/b").unwrap(), Some(vec![7; 5]));
+    store.replace("g/p/models/c", vec![8]).unwrap();
+    assert_eq!(store.get("g/p/models/c").unwrap(), Some(vec![8]));
     store.delete("g/p/models/a").unwrap();
     store.delete("g/p/models/a").unwrap();
     assert_eq!(store.get("g/p/models/a").unwrap(), None);
-    assert_eq!(store.list("nothing/here").unwrap(), []);
+    assert_eq!(store.list("nothing/here", ".x", 9).unwrap(), Numbered::default());
 }
 
 #[test]
@@ -329,38 +322,71 @@ mod models {
     }
 
     #[test]
-    fn prune_keeps_the_newest_and_the_protected() {
+    fn the_newest_64_are_never_old_and_what_is_old_goes_when_told() {
         let directory = tempfile::tempdir().unwrap();
         let models = store(directory.path());
         let place = directory.path().join("tidecast/plant/models");
         fs::create_dir_all(&place).unwrap();
         for version in 1..=70 {
+            assert_eq!(models.old().unwrap().len(), (version as usize).saturating_sub(65));
             fs::write(directory.path().join(models.path(ModelVersion(version))), b"x").unwrap();
         }
-        let gone = models
-            .prune(&BTreeSet::from([ModelVersion(2), ModelVersion(69)]))
-            .unwrap();
-        assert_eq!(gone, [1, 3, 4, 5, 6].map(ModelVersion));
+        let mut old = models.old().unwrap();
+        assert_eq!(old, (1..=6).map(ModelVersion).collect());
+        old.remove(&ModelVersion(2));
+        assert_eq!(models.delete(&old).unwrap(), 5);
         let left = models.list().unwrap();
         assert_eq!((left.len(), left[0]), (65, ModelVersion(2)));
-        assert_eq!(models.prune(&BTreeSet::new()).unwrap(), [ModelVersion(2)]);
+        assert_eq!(models.newest_version().unwrap(), Some(ModelVersion(70)));
     }
+
     #[test]
-    fn what_goes_on_training_is_kept_once_and_for_the_newest_versions() {
+    fn a_folder_of_any_size_is_listed_within_bounds() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(open(directory.path()).unwrap());
+        let place = directory.path().join("g/p");
+        fs::create_dir_all(place.join("00000009.x")).unwrap();
+        fs::write(place.join("00000009.x/00000099.x"), b"").unwrap();
+        for number in 0..3000 {
+            fs::write(place.join(format!("{number:08}.x")), b"").ok();
+            fs::write(place.join(format!("stranger-{number}")), b"").unwrap();
+        }
+        let listed = store.list("g/p", ".x", 3).unwrap();
+        assert_eq!(listed.newest, [2997, 2998, 2999].into());
+        assert_eq!(listed.oldest, [0, 1, 2].into());
+        assert_eq!(listed.others, 3001);
+    }
+
+    #[test]
+    fn what_goes_on_training_is_replaced_by_its_trainer_only() {
         let directory = tempfile::tempdir().unwrap();
         let models = store(directory.path());
+        let version = ModelVersion(3);
+        let put = |byte: u8, known: &[Mark]| models.put_state(version, vec![byte; 9], known).unwrap();
+        assert_eq!(put(1, &[Mark::NOTHING]), Put::Stored);
+        assert_eq!(put(2, &[Mark::NOTHING]), Put::Exists, "somebody else's");
+        assert_eq!(put(3, &[Mark::NOTHING, Mark::of(&[1; 9])]), Put::Stored);
+        assert_eq!(put(4, &[Mark::of(&[1; 9])]), Put::Exists);
+        assert_eq!(models.load_state(version).unwrap(), Some(vec![3; 9]));
+    }
+
+    #[test]
+    fn what_goes_on_training_is_kept_for_the_newest_versions() {
+        let directory = tempfile::tempdir().unwrap();
+        let models = store(directory.path());
+        let nothing = [Mark::NOTHING];
         assert_eq!(models.load_state(ModelVersion(1)).unwrap(), None);
         for version in 1..=12 {
             fs::create_dir_all(directory.path().join("tidecast/plant/models")).unwrap();
             fs::write(directory.path().join(models.path(ModelVersion(version))), b"x").unwrap();
-            let put = models.put_state(ModelVersion(version), vec![7, 7]).unwrap();
-            assert_eq!(put, Put::Stored);
+            let put = models.put_state(ModelVersion(version), vec![7, 7], &nothing);
+            assert_eq!(put.unwrap(), Put::Stored);
         }
-        assert_eq!(models.put_state(ModelVersion(12), vec![8]).unwrap(), Put::Exists);
         assert_eq!(models.load_state(ModelVersion(12)).unwrap(), Some(vec![7, 7]));
         assert_eq!(models.list().unwrap().len(), 12, "a state is no version");
-        models.put_state(ModelVersion(99), vec![9]).unwrap(); // of a version that is gone
-        assert_eq!(models.prune(&BTreeSet::new()).unwrap(), []);
+        assert_eq!(models.strangers().unwrap(), 0);
+        models.put_state(ModelVersion(99), vec![9], &nothing).unwrap(); // of a version that is gone
+        models.prune_states().unwrap();
         for version in 1..=12 {
             let state = models.load_state(ModelVersion(version)).unwrap();
             assert_eq!(state.is_some(), version > 4, "{version}");

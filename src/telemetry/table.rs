@@ -226,6 +226,14 @@ pub const TABLE: &[Row] = &[
         "Candidates that the gate refused",
     ),
     counter(
+        "tidecast_model_failures_total",
+        "Times that weights, or where training stands, could not be stored",
+    ),
+    gauge(
+        "tidecast_model_names_unknown",
+        "Partitions with foreign metadata, and snapshots of newer releases: which versions of the weights they name cannot be told",
+    ),
+    counter(
         "tidecast_training_rollbacks_total",
         "Versions that bring an ancestor's weights back",
     ),

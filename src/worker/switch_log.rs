@@ -106,6 +106,13 @@ impl SwitchLog {
         self.entries.len() >= SWITCHES_MAX
     }
 
+    /// Whether a text is a log of a newer release: it names versions, and which cannot be told.
+    #[must_use]
+    pub fn is_newer(text: &str) -> bool {
+        let format = text.split_once(';').and_then(|(format, _)| number(format).ok());
+        format.is_some_and(|format| format > 1)
+    }
+
     /// Least time until the next switch that is no rollback: none at first, then doubling.
     #[must_use]
     pub fn spacing(&self) -> Duration {

@@ -198,6 +198,18 @@ fn readiness_of_a_snapshot_counts_its_bytes() {
 }
 
 #[test]
+fn weights_that_cannot_be_stored_warn_and_leave_it_ready() {
+    let board = board(Stage::Running, vec![partition(0, PartitionPhase::Running)]);
+    lock(&board.pipelines[0].training).failure = Some("the disk is full".to_owned());
+    let readiness = look(&board, Duration::ZERO);
+    assert!(readiness.ready);
+    let [warning] = &readiness.warnings[..] else {
+        panic!("{readiness:?}")
+    };
+    assert_eq!(warning.reason, "weights cannot be stored: the disk is full");
+}
+
+#[test]
 fn failing_snapshots_warn_and_leave_it_ready() {
     let board = board(Stage::Running, vec![partition(0, PartitionPhase::Running)]);
     let failing = SnapshotView {

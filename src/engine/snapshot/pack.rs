@@ -135,6 +135,11 @@ pub(super) const fn packed_len_max(raw_len: usize) -> usize {
     lz4_flex::block::get_maximum_output_size(raw_len)
 }
 
+/// Most bytes that `packed_len` can unpack to: a byte of LZ4 stands for 255 at most.
+pub(super) const fn unpacked_len_max(packed_len: usize) -> usize {
+    packed_len.saturating_mul(255)
+}
+
 /// Appends `raw` packed.
 pub(super) fn pack(raw: &[u8], out: &mut Vec<u8>) {
     let start = out.len();

@@ -9,7 +9,9 @@ use crate::engine::index::{Index, VACANT};
 use crate::engine::partition::seed_of;
 use crate::engine::row::{Carry, RowDims};
 use crate::engine::slab::Slab;
-use crate::engine::snapshot::pack::{Parts, Raw, packed_len_max, raw_len, raw_len_max, unpack};
+use crate::engine::snapshot::pack::{
+    Parts, Raw, packed_len_max, raw_len, raw_len_max, unpack, unpacked_len_max,
+};
 use crate::engine::snapshot::{
     BLOCK, BLOCK_ROWS, DONE, Dims, FORMAT, Form, HEADER_BYTES_MAX, Header, ID_BYTES_MAX, MAGIC, Part, Refusal,
 };
@@ -139,6 +141,15 @@ impl<'a> Reader<'a> {
                 found => return Err(Refusal::Tag { part, found }),
             }
             let rows = self.block(number, words, &mut raw)?;
+            let streams = (content.index.len() + rows) as u64;
+            if streams > header.streams {
+                return Err(Refusal::Count {
+                    part,
+                    what: "streams up to there",
+                    found: streams,
+                    expected: header.streams,
+                });
+            }
             content.take(part, &raw.split(rows, words), &carry, &mut old)?;
         }
         unreachable!("the loop ends with the file, long before its counter does")
@@ -171,6 +182,14 @@ impl<'a> Reader<'a> {
                 what: "bytes",
                 found: len as u64,
                 expected: least as u64,
+            });
+        }
+        let most = unpacked_len_max(packed_len);
+        if len > most {
+            return Err(Refusal::Length {
+                part,
+                found: len as u64,
+                most: most as u64,
             });
         }
         unpack(&self.buffer, raw.room(len)).map_err(|why| Refusal::Unpack { part, why })?;
@@ -247,10 +266,15 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    /// Reads `len` bytes, which is bounded, into the buffer.
+    /// Reads `len` bytes, which is bounded, into the buffer. It grows with what is there and not with what is claimed.
     fn bytes(&mut self, part: Part, len: usize) -> Result<(), Refusal> {
-        self.buffer.resize(len, 0);
-        fill(self.input, &mut self.buffer, part)?;
+        self.buffer.clear();
+        let mut claimed = (&mut *self.input).take(len as u64);
+        let found = claimed.read_to_end(&mut self.buffer);
+        let found = found.map_err(|source| Refusal::Read { part, source })?;
+        if found < len {
+            return Err(Refusal::Truncated { part });
+        }
         self.part.update(&self.buffer);
         Ok(())
     }

@@ -13,6 +13,7 @@ use object_store::path::Path;
 use object_store::{GetResultPayload, MultipartUpload, ObjectStore as _, ObjectStoreExt as _};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::engine::ModelVersion;
 use crate::engine::snapshot::{Header, Refusal, read_header};
 use crate::series::observation::NextOffset;
 use crate::store::disk::{failed, open_files};
@@ -49,6 +50,15 @@ pub(super) struct Disk {
     pub(super) hangs: Mutex<Option<String>>,
     #[cfg(test)]
     pub(super) moves: std::sync::Condvar,
+}
+
+/// Which versions the headers of snapshots name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamedVersions {
+    /// Named.
+    pub versions: BTreeSet<ModelVersion>,
+    /// Snapshots of a newer release: what they name cannot be told.
+    pub newer: usize,
 }
 
 /// A temporary that is being written.
@@ -251,6 +261,44 @@ impl Disk {
         }
         directory::sweep_folder(&self.root.join(folder.as_ref()), &name_of(header.next));
         Ok(oldest)
+    }
+
+    /// Versions `among` those given that a header below `folder` names. What is refused for good names none.
+    pub(super) async fn versions_named(
+        &self,
+        folder: &Path,
+        among: &BTreeSet<ModelVersion>,
+    ) -> Result<NamedVersions, Error> {
+        let mut named = NamedVersions::default();
+        let mut listed = self.files.list(Some(folder));
+        while let Some(next) = listed.next().await {
+            let location = match next {
+                Ok(meta) => meta.location,
+                Err(object_store::Error::NotFound { .. }) => continue, // deleted while it was listed
+                Err(error) => return Err(failed(&self.url, folder.as_ref(), "list", error)),
+            };
+            if location.filename().and_then(offset_of).is_none() {
+                continue;
+            }
+            let Some(file) = self.read(&location).await? else {
+                continue;
+            };
+            match read_header(&mut BufReader::new(file)) {
+                Ok(header) => {
+                    let log = header.switch_log.parse::<SwitchLog>().ok();
+                    let entries = log.iter().flat_map(|log| log.entries());
+                    let versions = entries.map(|entry| entry.1);
+                    named
+                        .versions
+                        .extend(versions.filter(|version| among.contains(version)));
+                    named.newer += usize::from(log.is_none() && SwitchLog::is_newer(&header.switch_log));
+                }
+                Err(Refusal::Read { source, .. }) => return Err(self.unread(&location, source)),
+                Err(Refusal::Format { found, newest }) if found > newest => named.newer += 1,
+                Err(_) => {}
+            }
+        }
+        Ok(named)
     }
 
     async fn delete(&self, path: &Path) -> Result<(), Error> {

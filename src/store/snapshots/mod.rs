@@ -17,13 +17,16 @@ mod loader;
 mod port;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use object_store::path::Path;
 
+use crate::engine::ModelVersion;
 use crate::engine::snapshot::Block;
 use crate::series::observation::NextOffset;
 use crate::store::disk::parse;
@@ -34,6 +37,7 @@ use crate::store::{Config, Error};
 use crate::worker::ports::PartitionId;
 use crate::worker::snapshots::Ended;
 
+pub use disk::NamedVersions;
 pub use port::SnapshotPort;
 
 /// Requests to a writer waiting at most; further ones wait in its port, which bounds them by the blocks that a worker has.
@@ -151,6 +155,24 @@ impl SnapshotStore {
         threads.retain(|thread| !thread.is_finished());
         threads.push(thread);
         Ok(())
+    }
+
+    /// Which versions `among` those given the snapshots of `<group>/<pipeline>` name, whoever wrote them: without one of them
+    /// a restore would not be the same. Reads every header there; blocks for as long as the disk takes.
+    ///
+    /// # Errors
+    /// The disk's: nothing may be concluded.
+    pub fn versions_named(
+        &self,
+        group: &str,
+        pipeline: &str,
+        among: &BTreeSet<ModelVersion>,
+    ) -> Result<NamedVersions, Error> {
+        let folder = parse(&format!("{group}/{pipeline}/snapshots"))?;
+        let runtime = self.disk.runtime()?;
+        let named = runtime.block_on(self.disk.versions_named(&folder, among));
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        named
     }
 
     /// The way of one of the `workers` of `<group>/<pipeline>`, with threads of its own; names match `[a-z0-9-]+`.

@@ -225,3 +225,28 @@ fn topics_that_are_no_names_reach_no_folder() {
         );
     }
 }
+
+#[test]
+fn versions_that_only_headers_name_are_found_and_what_is_newer_is_counted() {
+    let mut house = House::new();
+    house.feed(0);
+    house.write_as(1, |header| header.switch_log = "1;0;0:1,1:4".into());
+    house.write_as(2, |header| header.switch_log = "1;0;0:1,1:5".into());
+    house.write_as(3, |header| header.switch_log = "2;0;0:7".into());
+    let store = SnapshotStore::open(&store_config(house.directory.path())).unwrap();
+    let among = (1..=4).map(ModelVersion).collect();
+    let named = |pipeline| store.versions_named("tidecast", pipeline, &among);
+    let found = named("plant").unwrap();
+    assert_eq!(found.versions, [1, 4].map(ModelVersion).into());
+    assert_eq!(found.newer, 1);
+    // One that would be refused for good names nothing; one of a format to come may name anything.
+    fs::write(house.file(1), b"damaged").unwrap();
+    let mut bytes = fs::read(house.file(2)).unwrap();
+    bytes[8] = 9;
+    fs::write(house.file(2), bytes).unwrap();
+    let found = named("plant").unwrap();
+    assert_eq!((found.versions.len(), found.newer), (0, 2));
+    assert_eq!(named("other").unwrap(), NamedVersions::default());
+    lock(&store.disk.unreadable).insert(format!("{FOLDER}/{:020}", 1));
+    assert!(named("plant").is_err(), "nothing may be concluded");
+}
