@@ -214,12 +214,18 @@ pub(crate) struct Feeder {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A producer that gets everything through, once, in order, however long the brokers are away.
+/// A producer that gets everything through, in order, however long the brokers are away.
+///
+/// One request at a time: a broker forgets a producer whose newest Kafka timestamp is older than
+/// `producer.id.expiration.ms` (a day) when it starts, and all timestamps here are. It then takes any sequence number, so
+/// that of two requests under way the second may be taken alone; the client thinks that the first was, too, and reports it
+/// as delivered. Records that come twice for the same reason are expected ([`as_sent`](super::oracle::as_sent)).
 pub(crate) fn producer(servers: &str, more: &[(&str, &str)]) -> ThreadedProducer<DefaultProducerContext> {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", servers)
         .set("enable.idempotence", "true")
+        .set("max.in.flight.requests.per.connection", "1")
         .set("linger.ms", "5")
         .set("message.timeout.ms", "600000")
         .set("reconnect.backoff.max.ms", "500");

@@ -270,6 +270,9 @@ train = {{ chunk = 8, batch = 8 }}
     /// Pauses the feed and waits until everything fed has its outcomes.
     pub(crate) fn settle(&self, allowance: &Allowance) -> Result<(), Violation> {
         self.feeder.pause();
+        self.wait("everything fed is in the input topic", || {
+            self.wanted(allowance).map(drop)
+        })?;
         self.wait("everything fed has its outcomes", || {
             let wanted = self.wanted(allowance)?;
             (self.observer.outcomes() >= wanted).then_some(())
