@@ -13,8 +13,8 @@ use crate::nn::Cell;
 const DAY_MS: i64 = 86_400_000;
 /// Steps ahead at most: beyond, nothing that a row holds says more than the profile.
 const HORIZON_MAX: i64 = 512;
-/// Experts of this release, and a group of them; others of the contract come later.
-const EXPERTS: [&str; 9] = [
+/// Experts, and groups of them.
+const EXPERTS: [&str; 14] = [
     "last",
     "seasonal",
     "level",
@@ -22,10 +22,14 @@ const EXPERTS: [&str; 9] = [
     "day",
     "week",
     "hour",
+    "linear",
+    "linear_day",
+    "linear_week",
+    "linear_hour",
     "network",
     "seasonal*",
+    "linear*",
 ];
-const EXPERTS_LATER: [&str; 5] = ["linear", "linear_day", "linear_week", "linear_hour", "linear*"];
 
 /// The engine's configuration; `publish_warming` is `None` where `output` is broken.
 pub(super) fn engine(
@@ -240,11 +244,6 @@ fn experts(node: &Node) -> Result<Vec<String>, String> {
         return Err(format!("is empty, somebody must forecast: {way_out}"));
     }
     for (index, name) in names.iter().enumerate() {
-        if EXPERTS_LATER.contains(&name.as_str()) {
-            return Err(format!(
-                "`{name}` is not served yet, it comes with a later release: {way_out}"
-            ));
-        }
         if !EXPERTS.contains(&name.as_str()) {
             return Err(format!(
                 "`{name}` is no expert, there is none of this name: {way_out}"

@@ -9,8 +9,9 @@ use crate::engine::wave::{Job, RowBuffers};
 use crate::engine::work::HORIZONS_MAX;
 use crate::engine::work::Work;
 use crate::experts::base::{SHARES, disagreement, forecasts};
+use crate::experts::linear::{self, covariance};
 use crate::experts::scale::Circumstances;
-use crate::experts::{mixture, pending};
+use crate::experts::{mixture, origins, pending};
 use crate::series::calendar::{Calendar, SPREAD_SLOTS};
 
 /// What a row's step needs beside the row.
@@ -62,6 +63,7 @@ pub(crate) fn prepare(
     mature(context, row, work, x, stats);
     remember(grid, row, local_ms, x);
     recurrent(row, grid, work, missing).write(row.errors, buffers.inputs);
+    regress(context, row, work);
     classical(context, row, work);
     let skips = buffers.skips.chunks_exact_mut(crate::engine::features::SKIPS);
     for (k, skips) in skips.enumerate() {
@@ -85,6 +87,7 @@ fn pass_over(setup: &Setup, grid: &Grid, job: &Job, row: &mut Row<'_>, local_ms:
     for k in 0..setup.plan.scored.len() {
         pending::clear(&mut row.pending[setup.layout.pending(k)]);
     }
+    pending::clear(row.origins);
 }
 
 /// The past takes the value of a step (a missing one carried forward).
@@ -117,7 +120,7 @@ fn remember(grid: &Grid, row: &mut Row<'_>, local_ms: i64, x: f32) {
     if grid.long {
         row.season.update(row.season_means, calendar.day, local_ms, x);
     }
-    row.motion.update(x, grid.season());
+    row.motion.update(x, grid.season(), row.scaler.sigma_normalised());
     row.level.note(x);
 }
 
@@ -144,6 +147,31 @@ fn recurrent(row: &Row<'_>, grid: &Grid, work: &mut Work, missing: bool) -> Recu
     }
 }
 
+/// The step's regressors: the forecasts in flight keep them, and the covariance takes them.
+fn regress(Context { setup, grid, key }: &Context<'_>, row: &mut Row<'_>, work: &mut Work) {
+    if row.covariance.is_empty() {
+        return;
+    }
+    let past = row.past(grid, work.local_ms);
+    let linear::Regressors { x, len } = linear::regressors(&past, &work.now, &row.motion.levels, work.sigma);
+    work.regressors = x;
+    if !row.scaler.is_settled() {
+        return;
+    }
+    let u = covariance::absorb(row.covariance, len, &x, work.step);
+    let mut opened = 0;
+    for (k, rules) in grid.horizons[..setup.plan.scored.len()].iter().enumerate() {
+        let place = setup.layout.origins(k);
+        // Horizons that share a place keep their origins once.
+        if k > 0 && place.start < opened {
+            continue;
+        }
+        opened = place.end;
+        let origins = &mut row.origins[place];
+        origins::open(origins, &rules.sampling(*key), work.step, (&x, &u), work.sigma);
+    }
+}
+
 fn phases(grid: &Grid, local_ms: i64) -> [Phase; 2] {
     [
         Phase::of(grid.calendar.day, local_ms),
@@ -156,6 +184,13 @@ fn classical(context: &Context<'_>, row: &mut Row<'_>, work: &mut Work) {
     let Context { setup, grid, .. } = *context;
     let set = setup.experts().classical();
     let len = mixture::len(set.len());
+    let x = work.regressors;
+    let origin = linear::Origin {
+        calendar: &grid.calendar,
+        x: &x,
+        sigma: work.sigma,
+        last: work.now.last,
+    };
     for k in 0..setup.plan.scored.len() {
         let rules = &grid.horizons[k];
         let ahead = row.past(grid, work.local_ms).ahead(rules.horizon);
@@ -163,6 +198,8 @@ fn classical(context: &Context<'_>, row: &mut Row<'_>, work: &mut Work) {
         let at = &mut work.horizons[k];
         at.ahead = ahead;
         forecasts(set, &work.now, &ahead, &betas, &mut at.forecasts);
+        let weights = &row.linear[setup.layout.linear(k)];
+        linear::forecasts(set, weights, &origin, &ahead, &mut at.forecasts);
         at.classical = mixture::mix(
             mixture::weights(&row.classical_mix[k * len..(k + 1) * len]),
             &at.forecasts,
@@ -170,7 +207,7 @@ fn classical(context: &Context<'_>, row: &mut Row<'_>, work: &mut Work) {
         let slot = target_slot(grid, work.local_ms, k);
         let of = Circumstances {
             forecast: at.classical,
-            disagreement: disagreement(grid.disagreeing, &at.forecasts, at.classical),
+            disagreement: disagreement(set, grid.disagreeing, &at.forecasts, at.classical),
             slot_spread: row.classical_spread[slot],
             slot_visits: row.spread_visits[slot],
             one_step: row.classical_step,

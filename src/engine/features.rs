@@ -5,13 +5,17 @@ use crate::experts::Expert;
 use crate::series::calendar::{Season, harmonic};
 
 /// Experts whose forecasts are skip inputs; one that does not take part says 0. The week's profile is among the anchors.
-pub(crate) const SKIP_EXPERTS: [Expert; 6] = [
+pub(crate) const SKIP_EXPERTS: [Expert; 10] = [
     Expert::Last,
     Expert::Seasonal,
     Expert::Level,
     Expert::Day,
     Expert::Week,
     Expert::Hour,
+    Expert::Linear,
+    Expert::LinearDay,
+    Expert::LinearWeek,
+    Expert::LinearHour,
 ];
 
 /// Recurrent inputs that do not depend on how many horizons are scored.

@@ -12,7 +12,7 @@ use crate::engine::{ModelVersion, PartitionStats, Status, TapeBuffer};
 use crate::experts::base::{SHARES, disagreement, forecasts};
 use crate::experts::interpolate::Place;
 use crate::experts::scale::{Circumstances, width_feature};
-use crate::experts::{Expert, ExpertSet, mixture, pending, quantiles};
+use crate::experts::{Expert, ExpertSet, linear, mixture, pending, quantiles};
 use crate::series::calendar::Calendar;
 
 /// Normalised numbers beyond this are no forecast: f32 would overflow on the way back to original units.
@@ -165,7 +165,7 @@ fn served(context: &Context<'_>, row: &mut Row<'_>, work: &mut Work, head: &[f32
     let slot = target_slot(grid, work.local_ms, k);
     let of = Circumstances {
         forecast: at.served,
-        disagreement: disagreement(grid.disagreeing, &at.forecasts, at.served),
+        disagreement: disagreement(set, grid.disagreeing, &at.forecasts, at.served),
         slot_spread: row.served_spread[slot],
         slot_visits: row.spread_visits[slot],
         one_step: row.served_step,
@@ -266,8 +266,8 @@ pub(crate) struct Mixes<'a> {
     pub(crate) silent: bool,
 }
 
-/// Weights at horizon 1 by name (E). An expert whose season the stream does not have says last value, and its weight is
-/// shown as last value's; an untrained network says the experts' mix, and its weight is shown as theirs.
+/// Weights at horizon 1 by name (E). An expert whose season the stream does not have says last value, or what `linear`
+/// says, and its weight is shown as theirs; an untrained network says the experts' mix, and its weight is shown as theirs.
 pub(crate) fn show_weights(
     set: ExpertSet,
     calendar: &Calendar,
@@ -281,7 +281,8 @@ pub(crate) fn show_weights(
         _ => 0.0,
     };
     let mut own = own.iter();
-    let mut last = 0.0;
+    let linear = set.index_of(Expert::Linear).unwrap_or(0);
+    let (mut to_last, mut to_linear) = (0.0, 0.0);
     for ((out, expert), &weight) in out.iter_mut().zip(set.iter()).zip(weights) {
         let weight = if expert == Expert::Network {
             f64::from(weight) - lent
@@ -289,17 +290,22 @@ pub(crate) fn show_weights(
             f64::from(weight)
                 + lent * f64::from(*own.next().expect("the experts' own mix has all but the network"))
         };
-        let has_season = match expert {
-            Expert::Last => false,
-            Expert::Hour => calendar.hour.is_some(),
-            Expert::Network => true,
+        let speaks_for_itself = match expert {
+            Expert::Last | Expert::Linear | Expert::Network => true,
+            Expert::Hour | Expert::LinearHour => calendar.hour.is_some(),
             _ => calendar.day.is_some(),
         };
-        let shown = if has_season { weight } else { 0.0 };
-        last += weight - shown;
-        *out = (expert.name(), shown);
+        *out = (expert.name(), if speaks_for_itself { weight } else { 0.0 });
+        if !speaks_for_itself {
+            *(if expert.is_linear() {
+                &mut to_linear
+            } else {
+                &mut to_last
+            }) += weight;
+        }
     }
-    out[0].1 = last;
+    out[0].1 += to_last;
+    out[linear].1 += to_linear;
 }
 
 fn finite(x: f32, otherwise: f32) -> f32 {
@@ -323,6 +329,9 @@ fn centre_at(context: &Context<'_>, row: &Row<'_>, work: &Work, h: u32, place: P
     place.between_all(&betas(row, place.low), &betas(row, place.high), &mut shares);
     let mut each = [0.0; EXPERTS_MAX];
     forecasts(set.classical(), &work.now, &ahead, &shares, &mut each);
+    let scored = [low, high].map(|at| (&at.forecasts[..], &at.ahead));
+    let origin = work.origin(&context.grid.calendar);
+    linear::between(set, &origin, (place, scored), &ahead, &mut each);
     if let Some(network) = set.index_of(Expert::Network) {
         let classical = blend(
             row.classical_mix,

@@ -1,5 +1,7 @@
 //! One declaration of a fixed row gives its layout, its typed view and its size table.
 
+use std::ops::Range;
+
 /// Words of a field are rounded up to this, so that every field may hold f64 or i64.
 pub(crate) const FIELD_WORDS: usize = 2;
 
@@ -24,10 +26,14 @@ pub(crate) enum Keyed {
     Stream,
     /// Scored horizon: as many for each.
     Horizon,
+    /// Scored horizon, then expert.
+    Mix,
     /// Scored horizon, then level: one for each.
     Level,
     /// Scored horizon: so many forecasts in flight as the horizon needs.
     Flight,
+    /// As `Flight`, where several horizons may have the same place.
+    Origin,
 }
 
 /// Which values of a row are found in a row of other dimensions.
@@ -42,7 +48,13 @@ pub(crate) struct Matches {
     /// Places of the levels that both have.
     pub(crate) shared_levels: Vec<(usize, usize)>,
     /// Where each shared horizon's slots lie in `pending`: in the other row, in this one.
-    pub(crate) flights: Vec<(std::ops::Range<usize>, std::ops::Range<usize>)>,
+    pub(crate) flights: Vec<(Range<usize>, Range<usize>)>,
+    /// The same in `origins`.
+    pub(crate) origins: Vec<(Range<usize>, Range<usize>)>,
+    /// Whether both rows have the same experts.
+    pub(crate) same_experts: bool,
+    /// Whether the other row is of format 1, which has no fields of format 2.
+    pub(crate) from_format_1: bool,
 }
 
 impl Matches {
@@ -63,42 +75,64 @@ impl Matches {
                     }
                 }
             }
-            Keyed::Flight => {
-                for (old, new) in &self.flights {
-                    to[new.clone()].copy_from_slice(&from[old.clone()]);
+            // Weights of other experts are carried by name.
+            Keyed::Mix => {
+                if self.same_experts {
+                    self.take_over(Keyed::Horizon, from, to);
                 }
             }
+            Keyed::Flight => copy_each(&self.flights, from, to),
+            Keyed::Origin => copy_each(&self.origins, from, to),
         }
     }
 }
 
+fn copy_each<T: Copy>(places: &[(Range<usize>, Range<usize>)], from: &[T], to: &mut [T]) {
+    for (old, new) in places {
+        to[new.clone()].copy_from_slice(&from[old.clone()]);
+    }
+}
+
 /// Declares a row: `one` fields hold a single Pod struct, `many` fields as many values as the expression over the
-/// dimensions says, `by` what they are kept ([`Keyed`]). Makes `Counts` (how many values each field has), `Row<'a>` (the
-/// view), `fields` (the table) and `take_over` (from a row of other dimensions).
+/// dimensions says, `by` what they are kept ([`Keyed`]). What stands behind `since 2` is not in rows of format 1, which are
+/// thereby a beginning of those of today. Makes `Counts` (how many values each field has), `Row<'a>` (the view), `fields`
+/// (the table) and `take_over` (from a row of other dimensions).
 macro_rules! declare_row {
     (
         dims $dims:ident : $dims_type:ty;
         one { $( $one:ident : $one_type:ty = $one_what:literal; )* }
         many { $( $many:ident : [$many_type:ty; $count:expr] by $by:ident = $many_what:literal; )* }
+        since 2
+        one { $( $new:ident : $new_type:ty = $new_what:literal; )* }
+        many { $( $more:ident : [$more_type:ty; $more_count:expr] by $more_by:ident = $more_what:literal; )* }
     ) => {
         /// How many values each field of many has.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        struct Counts { $( $many: usize, )* }
+        struct Counts { $( $many: usize, )* $( $more: usize, )* }
 
         impl Counts {
             fn new($dims: &$dims_type) -> Self {
-                Self { $( $many: $count, )* }
+                Self { $( $many: $count, )* $( $more: $more_count, )* }
+            }
+
+            /// Words of a row of format 1 before padding to whole lines.
+            fn words_1(&self) -> usize {
+                0 $( + words_of(1, size_of::<$one_type>()) )* $( + words_of(self.$many, size_of::<$many_type>()) )*
             }
 
             /// Words of the row before padding to whole lines.
             fn words(&self) -> usize {
-                0 $( + words_of(1, size_of::<$one_type>()) )* $( + words_of(self.$many, size_of::<$many_type>()) )*
+                self.words_1()
+                    $( + words_of(1, size_of::<$new_type>()) )*
+                    $( + words_of(self.$more, size_of::<$more_type>()) )*
             }
 
             fn fields(&self) -> Vec<FieldSize> {
                 vec![
                     $( FieldSize { name: stringify!($one), bytes: 4 * words_of(1, size_of::<$one_type>()), what: $one_what }, )*
                     $( FieldSize { name: stringify!($many), bytes: 4 * words_of(self.$many, size_of::<$many_type>()), what: $many_what }, )*
+                    $( FieldSize { name: stringify!($new), bytes: 4 * words_of(1, size_of::<$new_type>()), what: $new_what }, )*
+                    $( FieldSize { name: stringify!($more), bytes: 4 * words_of(self.$more, size_of::<$more_type>()), what: $more_what }, )*
                 ]
             }
         }
@@ -108,6 +142,8 @@ macro_rules! declare_row {
         pub(crate) struct Row<'a> {
             $( pub(crate) $one: &'a mut $one_type, )*
             $( pub(crate) $many: &'a mut [$many_type], )*
+            $( pub(crate) $new: &'a mut $new_type, )*
+            $( pub(crate) $more: &'a mut [$more_type], )*
         }
 
         impl<'a> Row<'a> {
@@ -115,13 +151,20 @@ macro_rules! declare_row {
                 let mut rest = words;
                 $( let $one = &mut take::<$one_type>(&mut rest, 1)[0]; )*
                 $( let $many = take::<$many_type>(&mut rest, counts.$many); )*
-                Self { $( $one, )* $( $many, )* }
+                $( let $new = &mut take::<$new_type>(&mut rest, 1)[0]; )*
+                $( let $more = take::<$more_type>(&mut rest, counts.$more); )*
+                Self { $( $one, )* $( $many, )* $( $new, )* $( $more, )* }
             }
 
             /// Takes over what `other`, a row of other dimensions, holds of this one.
             fn take_over(&mut self, other: &Self, by: &Matches) {
                 $( *self.$one = *other.$one; )*
                 $( by.take_over(Keyed::$by, other.$many, self.$many); )*
+                if by.from_format_1 {
+                    return;
+                }
+                $( *self.$new = *other.$new; )*
+                $( by.take_over(Keyed::$more_by, other.$more, self.$more); )*
             }
         }
     };

@@ -5,9 +5,9 @@ use crate::engine::features::squash;
 use crate::engine::row::Row;
 use crate::engine::work::Work;
 use crate::engine::{Anomaly, PartitionStats};
-use crate::experts::base::SHARES;
+use crate::experts::base::{Bases, SHARES};
 use crate::experts::pending::Issued;
-use crate::experts::{anomaly, mixture, pending, quantiles};
+use crate::experts::{anomaly, linear, mixture, origins, pending, quantiles};
 use crate::series::calendar::SPREAD_SLOTS;
 
 /// (q90 − q10) / 2.56 of a Laplace with scale 1: brings a forecast that had no scale yet to the units of z.
@@ -66,6 +66,7 @@ pub(crate) fn mature(
             &matured,
             forecasts,
         );
+        learn_linear(context, row, work, &matured);
         let p = score(context, row, work, &matured, stats);
         if k == 0 {
             first = Some(p);
@@ -114,6 +115,39 @@ fn learn_weights(
         y,
         rates,
     );
+}
+
+/// The linear experts learn.
+fn learn_linear(
+    context: &Context<'_>,
+    row: &mut Row<'_>,
+    work: &Work,
+    &Matured { k, issued, naive, y }: &Matured,
+) {
+    if row.origins.is_empty() {
+        return;
+    }
+    let Context { setup, grid, key } = *context;
+    let rules = &grid.horizons[k];
+    let origin = work.step - u64::from(rules.horizon);
+    let origins = &mut row.origins[setup.layout.origins(k)];
+    let Some((lesson, sigma)) = origins::find(origins, &rules.sampling(key), origin) else {
+        return;
+    };
+    let [seasonal, day, week, hour] = issued.bases;
+    let ahead = Bases {
+        seasonal,
+        day,
+        week,
+        hour,
+    };
+    let weights = row.linear[setup.layout.linear(k)].chunks_exact_mut(linear::WEIGHTS_LEN);
+    for (expert, weights) in setup.experts().linear().zip(weights) {
+        if !linear::is_idle(expert, &grid.calendar) {
+            let base = linear::base_of(expert, naive, &ahead);
+            linear::learn(weights, &lesson, (y - base) / sigma);
+        }
+    }
 }
 
 /// Coverage and skill, before the tracked quantiles learn; then they do. Gives the two-sided tail probability.

@@ -1,4 +1,4 @@
-//! Slow and fast means of a stream that only the network's inputs look at.
+//! Slow and fast means of a stream: for the network's inputs and the linear experts' regressors.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -7,6 +7,8 @@ use crate::series::Rebase;
 /// Rates of the EW mean of |Δx|: slow (the unit of the inputs) and fast.
 const SLOW: f32 = 0.002;
 const FAST: f32 = 0.05;
+/// A reading moves a level as if it lay at most so many σ away: a spike would be in the levels for weeks.
+const AWAY_MAX: f32 = 1_000.0;
 
 /// EW levels, EW changes and the newest value. Zeroed = nothing seen.
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
@@ -27,8 +29,8 @@ pub(crate) struct Motion {
 }
 
 impl Motion {
-    /// Takes the value of a step (a missing one carried forward); `season` is m.
-    pub(crate) fn update(&mut self, x: f32, season: u32) {
+    /// Takes the value of a step (a missing one carried forward); `season` is m, `sigma` σ, normalised.
+    pub(crate) fn update(&mut self, x: f32, season: u32, sigma: f32) {
         let first = self.count == 0.0;
         self.count = (self.count + 1.0).min(1e6);
         self.change = if first { 0.0 } else { x - self.last };
@@ -41,7 +43,12 @@ impl Motion {
         for (level, half_life) in self.levels.iter_mut().zip(half_lives) {
             // 1 − 2^(−1/half-life) to first order and better: exp_m1 is exact where the half-life is long.
             let rate = -(-std::f32::consts::LN_2 / half_life).exp_m1();
-            *level += (x - *level) * rate.max(least);
+            let away = if first {
+                x - *level
+            } else {
+                (x - *level).clamp(-AWAY_MAX * sigma, AWAY_MAX * sigma)
+            };
+            *level += away * rate.max(least);
         }
     }
 

@@ -1,5 +1,7 @@
 //! The fixed row of a stream: its one declaration, and what it can do as a whole.
 
+use std::ops::Range;
+
 use bytemuck::{Pod, Zeroable};
 
 use crate::engine::config::Config;
@@ -11,9 +13,10 @@ use crate::engine::standing::Standing;
 use crate::engine::{HorizonPlan, shape};
 use crate::experts::anomaly::Anomaly;
 use crate::experts::base::{Past, SHARES};
+use crate::experts::linear::{self, covariance};
 use crate::experts::scale::{Level, OneStep, Scale};
 use crate::experts::share::Share;
-use crate::experts::{ExpertSet, mixture, pending, quantiles};
+use crate::experts::{ExpertSet, mixture, origins, pending, quantiles};
 use crate::series::Rebase;
 use crate::series::cadence::Cadence;
 use crate::series::calendar::SPREAD_SLOTS;
@@ -26,7 +29,7 @@ use crate::series::season_ring::{KEPT, SeasonRing};
 pub(crate) const WEEK_SLOTS: usize = 168;
 
 /// Changes with the fields of a row and with what they mean: state of another is not read.
-pub(crate) const ROW_FORMAT: u32 = 1;
+pub(crate) const ROW_FORMAT: u32 = 2;
 
 /// A field of the row, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +76,21 @@ impl RowDims {
     }
 
     fn hour_slots(&self) -> usize {
-        if self.experts.contains(crate::experts::Expert::Hour) {
-            HOUR_SLOTS
+        if self.experts.needs_hour() { HOUR_SLOTS } else { 0 }
+    }
+
+    /// Linear experts (L).
+    pub(crate) fn linear(&self) -> usize {
+        self.experts.linear().count()
+    }
+
+    fn covariance(&self) -> usize {
+        if self.linear() > 0 { covariance::LEN } else { 0 }
+    }
+
+    fn origins(&self) -> usize {
+        if self.linear() > 0 {
+            origins::places(&self.scored).1
         } else {
             0
         }
@@ -111,8 +127,8 @@ declare_row! {
         hour_means: [f32; dims.hour_slots()] by Stream = "profile of the short season";
         hour_visits: [f32; dims.hour_slots()] by Stream = "visits of its slots";
         shares: [Share; dims.horizons() * SHARES] by Horizon = "learnt shares of today's deviation";
-        classical_mix: [f32; dims.horizons() * mixture::len(dims.experts.classical().len())] by Horizon = "weights without the network";
-        served_mix: [f32; dims.horizons() * mixture::len(dims.experts.len())] by Horizon = "weights with the network";
+        classical_mix: [f32; dims.horizons() * mixture::len(dims.experts.classical().len())] by Mix = "weights without the network";
+        served_mix: [f32; dims.horizons() * mixture::len(dims.experts.len())] by Mix = "weights with the network";
         classical_scale: [Scale; dims.horizons()] by Horizon = "scale without the network";
         served_scale: [Scale; dims.horizons()] by Horizon = "scale of the served forecast";
         classical_spread: [f32; dims.horizons() * SPREAD_SLOTS] by Horizon = "error by slot of the season, without the network";
@@ -120,6 +136,14 @@ declare_row! {
         spread_visits: [f32; dims.horizons() * SPREAD_SLOTS] by Horizon = "visits of these slots";
         tracked: [f32; dims.horizons() * dims.levels.len()] by Level = "tracked quantiles: the calibration";
         pending: [f32; dims.pending()] by Flight = "forecasts in flight";
+    }
+    since 2
+    one {
+    }
+    many {
+        covariance: [f32; dims.covariance()] by Stream = "covariance of the linear experts";
+        linear: [f32; dims.horizons() * dims.linear() * linear::WEIGHTS_LEN] by Horizon = "weights of the linear experts";
+        origins: [f32; dims.origins()] by Origin = "regressors of the forecasts in flight";
     }
 }
 
@@ -130,6 +154,8 @@ pub(crate) struct Layout {
     pub(crate) dims: RowDims,
     /// (K) where each scored horizon's slots begin in `pending`, and the end.
     pending_starts: Vec<usize>,
+    /// (K) where each scored horizon's origins lie in `origins`; none without linear experts.
+    origins: Vec<Range<usize>>,
 }
 
 impl Layout {
@@ -154,10 +180,16 @@ impl Layout {
             let end = pending_starts.last().expect("begins with 0") + pending::len(b, dims.experts.len());
             pending_starts.push(end);
         }
+        let origins = if dims.linear() > 0 {
+            origins::places(&dims.scored).0
+        } else {
+            Vec::new()
+        };
         Self {
             counts: Counts::new(&dims),
             dims,
             pending_starts,
+            origins,
         }
     }
 
@@ -172,8 +204,19 @@ impl Layout {
     }
 
     /// Slots of scored horizon `k` in `pending`.
-    pub(crate) fn pending(&self, k: usize) -> std::ops::Range<usize> {
+    pub(crate) fn pending(&self, k: usize) -> Range<usize> {
         self.pending_starts[k]..self.pending_starts[k + 1]
+    }
+
+    /// Origins of scored horizon `k` in `origins`; those up to 24 have the same place.
+    pub(crate) fn origins(&self, k: usize) -> Range<usize> {
+        self.origins[k].clone()
+    }
+
+    /// Linear weights of scored horizon `k` in `linear`.
+    pub(crate) fn linear(&self, k: usize) -> Range<usize> {
+        let len = self.dims.linear() * linear::WEIGHTS_LEN;
+        k * len..(k + 1) * len
     }
 
     /// Makes a zeroed row that of a stream that saw nothing.
@@ -191,6 +234,9 @@ impl Layout {
         row.tracked
             .chunks_exact_mut(levels.len())
             .for_each(|tracked| quantiles::start(levels, tracked));
+        if !row.covariance.is_empty() {
+            covariance::start(row.covariance);
+        }
     }
 
     /// Follows the stream into new units.
@@ -219,6 +265,7 @@ impl Layout {
             .chunks_exact_mut(mixture::len(experts.len()))
             .for_each(|mix| mixture::rebase(mix, by));
         pending::rebase(row.pending, experts.len(), by);
+        origins::rebase(row.origins, by);
     }
 }
 
@@ -231,17 +278,32 @@ pub(crate) struct Carry<'a> {
 }
 
 impl<'a> Carry<'a> {
-    /// From rows of `dims`, whose experts and hidden state are those of `to`.
-    pub(crate) fn new(dims: RowDims, to: &'a Layout) -> Self {
+    /// From rows of `dims`, whose hidden state is that of `to`; `format` is the rows' format.
+    pub(crate) fn new(dims: RowDims, to: &'a Layout, format: u32) -> Self {
         let from = Layout::of(dims);
         let shared_horizons = shared(&from.dims.scored, &to.dims.scored);
-        let flights = shared_horizons.iter();
+        let same_experts = from.dims.experts == to.dims.experts;
+        let of_both = |i: &(usize, usize), place: fn(&Layout, usize) -> Range<usize>| {
+            Some((place(&from, i.0), place(to, i.1))).filter(|(old, new)| old.len() == new.len())
+        };
+        let in_flight = if same_experts { &shared_horizons[..] } else { &[] };
+        let with_origins = if to.origins.is_empty() { &[] } else { in_flight };
         Self {
             by: Matches {
                 horizons: (from.dims.scored.len(), to.dims.scored.len()),
                 levels: (from.dims.levels.len(), to.dims.levels.len()),
                 shared_levels: shared(&from.dims.levels, &to.dims.levels),
-                flights: flights.map(|&(i, k)| (from.pending(i), to.pending(k))).collect(),
+                flights: in_flight
+                    .iter()
+                    .filter_map(|i| of_both(i, Layout::pending))
+                    .collect(),
+                // The ring of the horizons up to 24 is as long as the largest of them: of another length it is begun anew.
+                origins: with_origins
+                    .iter()
+                    .filter_map(|i| of_both(i, Layout::origins))
+                    .collect(),
+                same_experts,
+                from_format_1: format == 1,
                 shared_horizons,
             },
             from,
@@ -251,20 +313,33 @@ impl<'a> Carry<'a> {
 
     /// f32 words of the rows there are.
     pub(crate) fn words(&self) -> usize {
-        self.from.words()
+        if self.by.from_format_1 {
+            self.from.counts.words_1().next_multiple_of(LINE_WORDS)
+        } else {
+            self.from.words()
+        }
+    }
+
+    /// f32 words of a buffer for one of them: its beginning is the row, the rest 0.
+    pub(crate) fn room(&self) -> usize {
+        self.words().max(self.from.words())
     }
 
     /// Whether a row is taken as it is.
     pub(crate) fn is_plain(&self) -> bool {
-        self.from == *self.to
+        self.from == *self.to && !self.by.from_format_1
     }
 
     /// Makes the zeroed row `new` that of the stream whose row was `old`; what `old` has not begins as in a new stream.
     pub(crate) fn carry(&self, old: &mut [f32], new: &mut [f32]) {
         let mut row = self.to.row(new);
         self.to.start(&mut row);
-        row.take_over(&self.from.row(old), &self.by);
-        if self.from.dims.scored.len() != self.to.dims.scored.len() {
+        let old = self.from.row(old);
+        row.take_over(&old, &self.by);
+        if !self.by.same_experts {
+            self.mixes(&old, &mut row);
+        }
+        if self.from.dims.scored.len() != self.to.dims.scored.len() || self.by.from_format_1 {
             // The network has other inputs, and its first version the same lineage all the same: the hidden state is to
             // be made anew, as under every foreign lineage.
             row.progress.lineage = !row.progress.lineage;
@@ -272,6 +347,25 @@ impl<'a> Carry<'a> {
         let levels = self.to.dims.levels.len();
         for &(_, k) in &self.by.shared_horizons {
             self.between(&mut row.tracked[k * levels..(k + 1) * levels]);
+        }
+    }
+
+    /// Weights by expert: one that is new has an equal share, as in a new stream.
+    fn mixes(&self, old: &Row<'_>, row: &mut Row<'_>) {
+        let (before, now) = (self.from.dims.experts, self.to.dims.experts);
+        for &(i, k) in &self.by.shared_horizons {
+            let mix = |experts: ExpertSet, k: usize| {
+                let len = mixture::len(experts.len());
+                k * len..(k + 1) * len
+            };
+            mixture::carry(
+                (before.classical(), &old.classical_mix[mix(before.classical(), i)]),
+                (now.classical(), &mut row.classical_mix[mix(now.classical(), k)]),
+            );
+            mixture::carry(
+                (before, &old.served_mix[mix(before, i)]),
+                (now, &mut row.served_mix[mix(now, k)]),
+            );
         }
     }
 

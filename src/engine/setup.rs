@@ -109,18 +109,17 @@ impl Setup {
             }
             Seasons::Steps(steps) => Calendar::with_steps(interval_ms, offset_ms, steps),
         };
-        let hour = if self.experts().contains(Expert::Hour) {
+        let hour = if self.experts().needs_hour() {
             calendar.hour
         } else {
             Season::NONE
         };
-        // An hour's expert without an hour says last value: no sign of disagreement. It stands behind the other
-        // classical experts, so that their places stay.
+        // An hour's expert without an hour says what another says: no sign of disagreement.
         let disagreeing = self
             .experts()
             .classical()
             .iter()
-            .filter(|&expert| hour.is_some() || expert != Expert::Hour);
+            .filter(|&expert| hour.is_some() || !matches!(expert, Expert::Hour | Expert::LinearHour));
         Grid::new(
             Calendar { hour, ..calendar },
             &self.plan.scored,
@@ -172,7 +171,7 @@ pub(crate) struct Grid {
     pub(crate) day: ProfileRules,
     pub(crate) week: ProfileRules,
     pub(crate) hour: ProfileRules,
-    /// Experts asked for disagreement; their places are those of the pipeline's set.
+    /// Experts asked for disagreement.
     pub(crate) disagreeing: ExpertSet,
     /// (K).
     pub(crate) horizons: [HorizonRules; HORIZONS_MAX],

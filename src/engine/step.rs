@@ -268,6 +268,7 @@ impl PartitionState {
             Placement::Restarted { found: true } => {
                 // The season is known from here on: phases of sampling and slots of spreads are cut anew.
                 row.pending.fill(0.0);
+                row.origins.fill(0.0);
                 row.spread_visits.fill(0.0);
                 (0, 0)
             }

@@ -2,7 +2,9 @@
 
 use crate::engine::Anomaly;
 use crate::experts::base::{Bases, Now};
+use crate::experts::linear::{Origin, Vector};
 use crate::experts::scale::FEATURES;
+use crate::series::calendar::Calendar;
 
 /// Most scored horizons: a list of eight and horizon 1.
 pub(crate) const HORIZONS_MAX: usize = 9;
@@ -51,8 +53,22 @@ pub(crate) struct Work {
     pub(crate) sigma: f32,
     /// The origin's bases.
     pub(crate) now: Now,
+    /// The origin's regressors.
+    pub(crate) regressors: Vector,
     /// What is said of the reading.
     pub(crate) anomaly: Option<Anomaly>,
     /// (K).
     pub(crate) horizons: [HorizonWork; HORIZONS_MAX],
+}
+
+impl Work {
+    /// What the linear experts' forecasts are made of.
+    pub(crate) const fn origin<'a>(&'a self, calendar: &'a Calendar) -> Origin<'a> {
+        Origin {
+            calendar,
+            x: &self.regressors,
+            sigma: self.sigma,
+            last: self.now.last,
+        }
+    }
 }

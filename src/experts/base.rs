@@ -153,7 +153,8 @@ impl Bases {
     }
 }
 
-/// Forecasts of the classical experts of `set`, in its order, into `out` (E without the network). `betas` (4) are the
+/// Forecasts of the classical experts of `set`, in its order, into `out` (E without the network); the linear ones say last
+/// value until [`crate::experts::linear::forecasts`] fills their places. `betas` (4) are the
 /// shares at this horizon.
 ///
 /// # Panics
@@ -186,13 +187,14 @@ pub fn forecasts(set: ExpertSet, now: &Now, ahead: &Bases, betas: &[f32; SHARES]
     }
 }
 
-/// Mean distance of the experts that tell of disagreement from a centre; 0 where there is none.
+/// Mean distance of the experts that tell of disagreement from a centre; 0 where there is none. `forecasts` are those of
+/// `set` (E), of which `asked` are heard.
 #[must_use]
-pub fn disagreement(set: ExpertSet, forecasts: &[f32], centre: f32) -> f32 {
+pub fn disagreement(set: ExpertSet, asked: ExpertSet, forecasts: &[f32], centre: f32) -> f32 {
     let mut sum = 0.0;
     let mut count = 0u8;
     for (expert, &f) in set.iter().zip(forecasts) {
-        if expert.disagrees() {
+        if expert.disagrees() && asked.contains(expert) {
             sum += (f - centre).abs();
             count += 1;
         }

@@ -19,22 +19,22 @@ pub enum Expert {
     Week,
     /// The hour's profile and a learnt share of the deviation from it.
     Hour,
-    /// Linear regression around last value. Not served yet.
+    /// Linear regression around last value.
     Linear,
-    /// Linear regression around the day's profile. Not served yet.
+    /// Linear regression around the day's profile.
     LinearDay,
-    /// Linear regression around the week's profile. Not served yet.
+    /// Linear regression around the week's profile.
     LinearWeek,
-    /// Linear regression around the hour's profile. Not served yet.
+    /// Linear regression around the hour's profile.
     LinearHour,
     /// The recurrent network around the mix of the others.
     Network,
 }
 
-/// A name that no expert has, or one that is not served yet.
+/// A name that no expert has.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "no expert `{name}`; known are `last`, `seasonal`, `level`, `week_profile`, `day`, `week`, `hour`, `network` and the group `seasonal*`"
+    "no expert `{name}`; known are `last`, `seasonal`, `level`, `week_profile`, `day`, `week`, `hour`, `linear`, `linear_day`, `linear_week`, `linear_hour`, `network` and the groups `seasonal*`, `linear*`"
 )]
 pub struct UnknownExpert {
     /// As given.
@@ -77,13 +77,23 @@ impl Expert {
         }
     }
 
-    /// Whether it can take part.
+    /// Whether it is a linear regression.
     #[must_use]
-    pub const fn is_served(self) -> bool {
-        !matches!(
+    pub const fn is_linear(self) -> bool {
+        matches!(
             self,
             Self::Linear | Self::LinearDay | Self::LinearWeek | Self::LinearHour
         )
+    }
+
+    /// Whether a name of a configuration names it: its own, that of its group, `all`.
+    fn is_named(self, name: &str) -> bool {
+        match name {
+            "all" => true,
+            "seasonal*" => !self.is_linear() && !matches!(self, Self::Last | Self::Network),
+            "linear*" => self.is_linear(),
+            _ => self.name() == name,
+        }
     }
 
     /// Whether its distance from the centre tells of disagreement (RECIPE §5: not last value, seasonal, week profile;
@@ -109,10 +119,10 @@ pub struct ExpertSet {
 }
 
 impl ExpertSet {
-    /// All that are served.
+    /// All.
     #[must_use]
     pub fn all() -> Self {
-        Self::of(Expert::ALL.into_iter().filter(|expert| expert.is_served()))
+        Self::of(Expert::ALL.into_iter())
     }
 
     /// Those, and last value.
@@ -122,21 +132,17 @@ impl ExpertSet {
         Self { mask }
     }
 
-    /// By name; none named = all. `seasonal*` names seasonal, level, week profile, day, week and hour.
+    /// By name; none named = all. `seasonal*` names seasonal, level, week profile, day, week and hour, `linear*` the linear
+    /// regressions.
     ///
     /// # Errors
-    /// At the first name that is unknown or not served yet.
+    /// At the first name that is unknown.
     pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, UnknownExpert> {
         let mut mask = 0;
         for name in names {
             let of_name: u16 = Expert::ALL
                 .into_iter()
-                .filter(|expert| expert.is_served())
-                .filter(|expert| {
-                    expert.name() == name
-                        || name == "all"
-                        || (name == "seasonal*" && !matches!(expert, Expert::Last | Expert::Network))
-                })
+                .filter(|expert| expert.is_named(name))
                 .map(Expert::bit)
                 .sum();
             if of_name == 0 {
@@ -190,6 +196,17 @@ impl ExpertSet {
         }
     }
 
+    /// Whether the hour's profile is read.
+    #[must_use]
+    pub const fn needs_hour(self) -> bool {
+        self.contains(Expert::Hour) || self.contains(Expert::LinearHour)
+    }
+
+    /// Its linear regressions, in order.
+    pub fn linear(self) -> impl Iterator<Item = Expert> {
+        self.iter().filter(|expert| expert.is_linear())
+    }
+
     /// In order.
     pub fn iter(self) -> impl Iterator<Item = Expert> {
         Expert::ALL
@@ -205,20 +222,22 @@ mod tests {
     #[test]
     fn expert_set_keeps_the_order_of_the_record_and_last_value() {
         let all = ExpertSet::all();
-        assert_eq!(all.len(), 8);
-        assert_eq!(all.index_of(Expert::Network), Some(7));
-        assert_eq!(all.classical().len(), 7);
+        assert_eq!(all.len(), 12);
+        assert_eq!(all.index_of(Expert::Network), Some(11));
+        assert_eq!(all.classical().len(), 11);
         let named = ExpertSet::from_names(["network", "day"]).unwrap();
         let names: Vec<_> = named.iter().map(Expert::name).collect();
         assert_eq!(names, ["last", "day", "network"]);
         assert_eq!(named.index_of(Expert::Week), None);
         assert_eq!(ExpertSet::from_names(["seasonal*"]).unwrap().len(), 7);
+        let linear = ExpertSet::from_names(["linear*"]).unwrap();
+        assert_eq!((linear.len(), linear.linear().count()), (5, 4));
         assert_eq!(ExpertSet::from_names([]).unwrap(), all);
     }
 
     #[test]
-    fn expert_set_refuses_unknown_and_unserved_names() {
-        for name in ["naive", "linear", "linear*"] {
+    fn expert_set_refuses_unknown_names() {
+        for name in ["naive", "linear_month", "lin*"] {
             let error = ExpertSet::from_names([name]).unwrap_err();
             assert!(error.to_string().contains(name));
         }

@@ -12,9 +12,9 @@ use crate::experts::scale::FEATURES;
 use crate::series::Rebase;
 
 /// Horizons up to this one are kept at every step.
-const EVERY_STEP: u32 = 24;
+pub(super) const EVERY_STEP: u32 = 24;
 /// In flight beyond. 8 lose 1 % of the quantile loss, 24 win .2 %.
-const IN_FLIGHT: u32 = 16;
+pub(super) const IN_FLIGHT: u32 = 16;
 
 /// Which origins of a scored horizon are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,9 +129,13 @@ impl Sampling {
         (step + self.phase).is_multiple_of(self.stride as u64)
     }
 
+    /// How many origins there were before the one at `step`.
+    pub(super) const fn turn(&self, step: u64) -> u64 {
+        (step + self.phase) / self.stride as u64
+    }
+
     fn slot<'a>(&self, slots: &'a mut [f32], step: u64, experts: usize) -> (&'a mut Issued, &'a mut [f32]) {
-        let turn = (step + self.phase) / u64::from(self.stride);
-        let slot = (turn % entries(self.horizon) as u64) as usize;
+        let slot = (self.turn(step) % entries(self.horizon) as u64) as usize;
         let entry = &mut slots[slot * entry_len(experts)..][..entry_len(experts)];
         let (head, forecasts) = entry.split_at_mut(HEAD);
         (
@@ -142,7 +146,7 @@ impl Sampling {
 }
 
 /// Names an origin: exact in f32, never 0.
-fn mark(origin: u64) -> f32 {
+pub(super) fn mark(origin: u64) -> f32 {
     (origin % (1 << 20) + 1) as f32
 }
 

@@ -110,10 +110,10 @@ impl Scaler {
         (3.0 * self.square.sqrt()).max(1e-6 * self.level.abs()).max(1e-12)
     }
 
-    /// σ in normalised units: between 1/4 and 4 once re-based.
+    /// σ in normalised units: between 1/4 and 4 once re-based; positive and finite on the way there.
     #[must_use]
     pub fn sigma_normalised(&self) -> f32 {
-        (self.sigma() / self.unit) as f32
+        (self.sigma() / self.unit).clamp(1e-12, 1e12) as f32
     }
 
     /// Whether σ can be believed: before, no least squares are learnt.

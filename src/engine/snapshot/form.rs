@@ -28,7 +28,12 @@ pub fn form(engine: &Engine) -> Arc<Form> {
 /// Where an expert's name is unknown: the configuration was not validated.
 #[must_use]
 pub fn fingerprint(config: &Config) -> u64 {
-    let mut text = format!("row={ROW_FORMAT}");
+    fingerprint_of(config, ROW_FORMAT, |experts| experts)
+}
+
+/// The fingerprint under another format of the row, which knows only so many of the experts.
+pub(super) fn fingerprint_of(config: &Config, format: u32, known: impl Fn(ExpertSet) -> ExpertSet) -> u64 {
+    let mut text = format!("row={format}");
     let mut key = |name: &str, value: String| {
         write!(text, ";{name}={value}").expect("a string takes what is written to it");
     };
@@ -52,7 +57,7 @@ pub fn fingerprint(config: &Config) -> u64 {
     let experts = ExpertSet::from_names(config.experts.iter().map(String::as_str))
         .expect("names of experts are checked with the configuration");
     // The set's names: the order of a list, and whether all are named or none, shape nothing.
-    let names: Vec<&str> = experts.iter().map(|expert| expert.name()).collect();
+    let names: Vec<&str> = known(experts).iter().map(|expert| expert.name()).collect();
     key("experts", names.join(","));
     key(
         "cell",

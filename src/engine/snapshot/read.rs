@@ -4,11 +4,11 @@ use std::io::{ErrorKind, Read};
 
 use crc32fast::Hasher;
 
-use crate::engine::Clock;
 use crate::engine::index::{Index, VACANT};
 use crate::engine::partition::seed_of;
 use crate::engine::row::{Carry, RowDims};
 use crate::engine::slab::Slab;
+use crate::engine::snapshot::form::fingerprint_of;
 use crate::engine::snapshot::pack::{
     Parts, Raw, packed_len_max, raw_len, raw_len_max, unpack, unpacked_len_max,
 };
@@ -16,6 +16,7 @@ use crate::engine::snapshot::{
     BLOCK, BLOCK_ROWS, DONE, Dims, FORMAT, Form, HEADER_BYTES_MAX, Header, ID_BYTES_MAX, MAGIC, Part, Refusal,
 };
 use crate::engine::work::HORIZONS_MAX;
+use crate::engine::{Clock, Config};
 use crate::experts::ExpertSet;
 use crate::faults::{Mechanism, is_off};
 
@@ -39,17 +40,39 @@ impl Content {
 #[derive(Clone, Copy, Debug)]
 enum Format {
     One,
+    Two,
 }
 
 impl Format {
     fn of(number: u32) -> Result<Self, Refusal> {
         match number {
             1 => Ok(Self::One),
+            2 => Ok(Self::Two),
             found => Err(Refusal::Format {
                 found,
                 newest: FORMAT,
             }),
         }
+    }
+
+    const fn number(self) -> u32 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+        }
+    }
+
+    /// The configuration's experts, as far as the format knows them.
+    fn experts(self, of: ExpertSet) -> ExpertSet {
+        match self {
+            Self::One => ExpertSet::of(of.iter().filter(|expert| !expert.is_linear())),
+            Self::Two => of,
+        }
+    }
+
+    /// Fingerprint of the configuration in a header of this format.
+    fn fingerprint(self, config: &Config) -> u64 {
+        fingerprint_of(config, self.number(), |experts| self.experts(experts))
     }
 }
 
@@ -69,16 +92,14 @@ pub fn read_header(input: &mut dyn Read) -> Result<Header, Refusal> {
 pub fn read(input: &mut dyn Read, form: &Form) -> Result<(Header, Content), Refusal> {
     let mut reader = Reader::new(input);
     let (format, header) = reader.header()?;
-    let expected = form.0.fingerprint;
+    let expected = format.fingerprint(&form.0.config);
     if header.fingerprint != expected {
         return Err(Refusal::Configuration {
             found: header.fingerprint,
             expected,
         });
     }
-    let content = match format {
-        Format::One => reader.content(&header, form)?,
-    };
+    let content = reader.content(&header, form, format)?;
     Ok((header, content))
 }
 
@@ -116,10 +137,12 @@ impl<'a> Reader<'a> {
         Ok((format, header))
     }
 
-    /// Everything behind the header, format 1.
-    fn content(&mut self, header: &Header, form: &Form) -> Result<Content, Refusal> {
+    /// Everything behind the header.
+    fn content(&mut self, header: &Header, form: &Form, format: Format) -> Result<Content, Refusal> {
         let layout = &form.0.layout;
-        let carry = Carry::new(row_dims(&header.dims, &layout.dims)?, layout);
+        let experts = format.experts(layout.dims.experts);
+        let dims = row_dims(&header.dims, experts, layout.dims.state_len)?;
+        let carry = Carry::new(dims, layout, format.number());
         let words = carry.words();
         expect_dims("words", &header.dims.words, &words)?;
         let seed = seed_of(&header.topic, header.partition);
@@ -129,7 +152,7 @@ impl<'a> Reader<'a> {
             clock: header.clock,
         };
         let mut raw = Raw::default();
-        let mut old = vec![0.0; words];
+        let mut old = vec![0.0; carry.room()];
         for number in 0.. {
             let part = Part::Block(number);
             match self.u32(part)? {
@@ -325,7 +348,7 @@ impl Content {
             if carry.is_plain() {
                 block.row(row, to);
             } else {
-                block.row(row, old);
+                block.row(row, &mut old[..carry.words()]);
                 carry.carry(old, to);
             }
         }
@@ -361,15 +384,11 @@ impl Content {
     }
 }
 
-/// The file's dimensions, where rows of them can be made into rows of `wanted`.
-fn row_dims(found: &Dims, wanted: &RowDims) -> Result<RowDims, Refusal> {
-    let names: Vec<String> = wanted
-        .experts
-        .iter()
-        .map(|expert| expert.name().to_owned())
-        .collect();
+/// The file's dimensions, where rows of them can be made into rows of the configuration. `experts` and `state_len` are its.
+fn row_dims(found: &Dims, experts: ExpertSet, state_len: usize) -> Result<RowDims, Refusal> {
+    let names: Vec<String> = experts.iter().map(|expert| expert.name().to_owned()).collect();
     expect_dims("experts", &found.experts, &names)?;
-    expect_dims("state_len", &found.state_len, &wanted.state_len)?;
+    expect_dims("state_len", &found.state_len, &state_len)?;
     let is_plan = found.scored.first() == Some(&1)
         && found.scored.len() <= HORIZONS_MAX
         && found.scored.windows(2).all(|pair| pair[0] < pair[1]);
@@ -391,7 +410,6 @@ fn row_dims(found: &Dims, wanted: &RowDims) -> Result<RowDims, Refusal> {
             expected: format!("an ascending list between 0 and 1 of at most {levels_max}"),
         });
     }
-    let experts = ExpertSet::from_names(names.iter().map(String::as_str)).expect("names of a set are names");
     Ok(RowDims {
         scored: found.scored.clone(),
         experts,

@@ -56,7 +56,7 @@ fn damage_is_refused_by_name() {
         other => panic!("{other}"),
     };
     assert!(matches!(flipped(0), Refusal::Magic { .. }));
-    assert!(matches!(flipped(8), Refusal::Format { found: 0, newest: 1 }));
+    assert!(matches!(flipped(8), Refusal::Format { found: 3, newest: 2 }));
     let block = Part::Block(0);
     assert!(matches!(flipped(ends[0]), Refusal::Tag { part, .. } if part == block));
     assert_eq!(damaged(30), Part::Header);
@@ -307,7 +307,8 @@ proptest! {
     }
 }
 
-/// A snapshot of format 1, which this release and the next one read.
+/// A snapshot of format 1: what its rows lack begins as in a new stream. The state's hash changes with every field of format
+/// 2, which stays open until the release; then the fixture of format 2 is written, and stands beside it.
 const FORMAT_1: &[u8] = include_bytes!("../../../tests/fixtures/snapshot-1.bin");
 
 #[test]
@@ -315,7 +316,7 @@ fn a_snapshot_of_format_1_is_read() {
     let bench = restored(&small(), FORMAT_1);
     assert_eq!(
         (bench.state.streams(), bench.state.fingerprint()),
-        (5, 5_439_529_071_474_231_322)
+        (5, 16_357_181_490_297_629_863)
     );
     // It was written before there was a median.
     assert_eq!(bench.state.clock.median_ms, bench.state.clock.now_ms);

@@ -40,7 +40,7 @@ fn watching_shows_each_expert_and_the_forecast_of_a_missing_reading() {
     let outcomes = engine.step(state);
     let experts = outcomes.each_expert(0).unwrap();
     let (horizons, width) = (4, experts.len() / 4);
-    assert_eq!(width, 9, "eight experts and the mix of seven");
+    assert_eq!(width, 13, "twelve experts and the mix of eleven");
     for said in experts.chunks(width).take(horizons) {
         assert!((said[0] - 12.0).abs() < 1e-5, "last value says the value");
     }

@@ -1,6 +1,7 @@
 //! What must hold whatever comes in.
 
 use super::toy::Toy;
+use crate::experts::linear::covariance;
 use crate::experts::{ExpertSet, mixture};
 use crate::series::calendar::{Calendar, HOUR_MS};
 use crate::series::scaler::Scaler;
@@ -19,6 +20,9 @@ fn run(name: &str, values: impl Iterator<Item = Option<f64>>) {
             }
         }
         let y = value.map(|value| scaler.normalise(value));
+        if scaler.is_started() {
+            toy.sigma = (scaler.sigma_normalised(), scaler.is_settled());
+        }
         let (out, verdict) = toy.step(y, |_| [-1.6, 0.0, 1.6]);
         for (k, out) in out.iter().enumerate() {
             let at = || format!("{name} row {row} horizon {k}: {out:?}");
@@ -34,7 +38,9 @@ fn run(name: &str, values: impl Iterator<Item = Option<f64>>) {
                 at()
             );
             assert!(out.s.is_finite() && out.s2.is_finite(), "{}", at());
+            assert!(out.experts.iter().all(|f| f.is_finite()), "{}", at());
             let scored = &toy.scored[k];
+            assert!(scored.linear.iter().all(|w| w.is_finite()), "{}", at());
             for state in [&scored.classical.mixture, &scored.served.mixture] {
                 let sum: f32 = mixture::weights(state).iter().sum();
                 assert!((sum - 1.0).abs() < 1e-4, "{sum} {}", at());
@@ -45,6 +51,7 @@ fn run(name: &str, values: impl Iterator<Item = Option<f64>>) {
             assert!((0.0..=1.0).contains(&verdict.score), "{name} row {row}");
         }
     }
+    assert!(covariance::tests::is_sound(&toy.covariance), "{name}");
 }
 
 fn noise(i: usize) -> f64 {
@@ -109,6 +116,7 @@ fn a_spike_is_forgotten_within_days() {
         if let Some(by) = scaler.rebase() {
             toy.rebase(by);
         }
+        toy.sigma = (scaler.sigma_normalised(), scaler.is_settled());
         let (out, _) = toy.step(Some(scaler.normalise(value)), |_| [-1.6, 0.0, 1.6]);
         let width = scaler.restore_scale(out[0].quantiles[3] - out[0].quantiles[1]);
         if i == 699 {
@@ -146,6 +154,7 @@ fn a_stream_that_stood_still_learns_its_scale_again() {
             if let Some(by) = scaler.rebase() {
                 toy.rebase(by);
             }
+            toy.sigma = (scaler.sigma_normalised(), scaler.is_settled());
             let (out, _) = toy.step(Some(scaler.normalise(value)), |_| [-1.6, 0.0, 1.6]);
             previous = Some([1, 3].map(|q| scaler.restore(out[0].quantiles[q])));
         }
@@ -167,6 +176,7 @@ fn bands_cover_what_they_say() {
             judged += 1;
             inside += usize::from(y >= q[1] && y <= q[3]);
         }
+        toy.sigma = (1.5, i > 48);
         let (out, verdict) = toy.step(Some(y), |_| [-1.6, 0.0, 1.6]);
         flags += usize::from(verdict.is_some_and(|verdict| verdict.flag));
         previous = Some(out[0].quantiles);

@@ -1,6 +1,7 @@
 //! The prototype's twin, and what must hold whatever comes in.
 
 mod invariants;
+mod linear;
 mod stack;
 mod toy;
 mod twin;

@@ -3,11 +3,12 @@
 use bytemuck::Zeroable;
 
 use crate::experts::anomaly::{self, Anomaly, Verdict};
-use crate::experts::base::{self, Past, SHARES};
+use crate::experts::base::{self, Bases, Past, SHARES};
+use crate::experts::linear::{self, Vector, covariance};
 use crate::experts::pending::{self, Issued, Sampling};
 use crate::experts::scale::{Circumstances, Level, OneStep, Scale, ScaleRates, width_feature};
 use crate::experts::share::Share;
-use crate::experts::{ExpertSet, mixture, quantiles};
+use crate::experts::{ExpertSet, mixture, origins, quantiles};
 use crate::series::Rebase;
 use crate::series::calendar::{Calendar, HOUR_MS};
 use crate::series::profile::{
@@ -77,6 +78,9 @@ pub(crate) struct Scored {
     pub(crate) sampling: Sampling,
     pub(crate) pending: Vec<f32>,
     pub(crate) shares: [Share; SHARES],
+    /// Weights of the linear experts.
+    pub(crate) linear: Vec<f32>,
+    origins: Vec<f32>,
     pub(crate) classical: Chain,
     pub(crate) served: Chain,
     pub(crate) visits: Vec<f32>,
@@ -89,6 +93,35 @@ impl Scored {
         if let Some((issued, forecasts)) = pending::open(slots, &self.sampling, step, experts.len()) {
             issued.fill(kept);
             forecasts.copy_from_slice(experts);
+        }
+    }
+}
+
+impl Scored {
+    fn learn_linear(
+        &mut self,
+        set: ExpertSet,
+        calendar: &Calendar,
+        step: u64,
+        (y, issued, last): (f32, &Issued, f32),
+    ) {
+        let origin = step - u64::from(self.sampling.horizon);
+        let Some((lesson, sigma)) = origins::find(&mut self.origins, &self.sampling, origin) else {
+            return;
+        };
+        let [seasonal, day, week, hour] = issued.bases;
+        let ahead = Bases {
+            seasonal,
+            day,
+            week,
+            hour,
+        };
+        let weights = self.linear.chunks_exact_mut(linear::WEIGHTS_LEN);
+        for (expert, weights) in set.linear().zip(weights) {
+            if !linear::is_idle(expert, calendar) {
+                let base = linear::base_of(expert, last, &ahead);
+                linear::learn(weights, &lesson, (y - base) / sigma);
+            }
         }
     }
 }
@@ -125,6 +158,11 @@ pub(crate) struct Toy {
     ring: Ring,
     values: Vec<f32>,
     last: f32,
+    /// EW levels of the linear experts.
+    levels: [f32; 3],
+    /// σ, normalised, and whether it is settled.
+    pub(crate) sigma: (f32, bool),
+    pub(crate) covariance: Vec<f32>,
     pub(crate) step: u64,
     pub(crate) level: Level,
     /// Classical and served.
@@ -144,12 +182,16 @@ impl Toy {
                 sampling: Sampling::new(b, calendar.day.steps, 0),
                 pending: vec![0.0; pending::len(b, experts)],
                 shares: [Share::START; SHARES],
+                linear: vec![0.0; set.linear().count() * linear::WEIGHTS_LEN],
+                origins: vec![0.0; origins::places(&[1, b]).1],
                 classical: Chain::new(set.classical().len(), slots),
                 served: Chain::new(experts, slots),
                 visits: vec![0.0; slots],
                 a,
             }
         });
+        let mut covariance = vec![0.0; covariance::LEN];
+        covariance::start(&mut covariance);
         Self {
             set,
             calendar,
@@ -160,6 +202,9 @@ impl Toy {
             ring: Ring::zeroed(),
             values: vec![0.0; ring::CAPACITY],
             last: 0.0,
+            levels: [0.0; 3],
+            sigma: (1.0, false),
+            covariance,
             step: 0,
             level: Level::zeroed(),
             one_step: [OneStep::zeroed(); 2],
@@ -182,15 +227,43 @@ impl Toy {
         self.last = y.unwrap_or(self.last);
         let local_ms = self.local_ms(self.step);
         self.level.note(self.last);
+        let m = self.calendar.day.steps;
+        let half_lives = [6, m.max(12), 7 * m.max(24)];
+        for (level, half_life) in self.levels.iter_mut().zip(half_lives) {
+            let rate = 1.0 - 0.5f64.powf(1.0 / f64::from(half_life));
+            let most = if self.step == 0 {
+                f32::INFINITY
+            } else {
+                1_000.0 * self.sigma.0
+            };
+            *level +=
+                (self.last - *level).clamp(-most, most) * (rate as f32).max(1.0 / (self.step + 1) as f32);
+        }
         self.ring.push(&mut self.values, self.last);
         for slots in [&mut self.day, &mut self.week, &mut self.hour] {
             slots.take(local_ms, self.last);
         }
+        let x = self.regress();
         let out = (0..self.scored.len())
-            .map(|k| self.issue(k, network(self.step)))
+            .map(|k| self.issue(k, &x, network(self.step)))
             .collect();
         self.step += 1;
         (out, verdict)
+    }
+
+    /// x_t, which the origins in flight keep and the covariance takes.
+    fn regress(&mut self) -> Vector {
+        let (sigma, settled) = self.sigma;
+        let past = self.past();
+        let linear::Regressors { x, len } = linear::regressors(&past, &past.now(), &self.levels, sigma);
+        if settled {
+            let u = covariance::absorb(&mut self.covariance, len, &x, self.step);
+            for scored in &mut self.scored {
+                let kept = &mut scored.origins;
+                origins::open(kept, &scored.sampling, self.step, (&x, &u), sigma);
+            }
+        }
+        x
     }
 
     fn mature(&mut self, y: Option<f32>) -> Option<Verdict> {
@@ -202,13 +275,14 @@ impl Toy {
             let (Some((issued, forecasts)), Some(y)) = (due, y) else {
                 continue;
             };
+            let (issued, forecasts) = (*issued, forecasts.to_vec());
             let (horizon, stride) = (scored.sampling.horizon, scored.sampling.stride);
             if horizon == 1 {
                 self.one_step[0].note((y - issued.classical).abs());
                 self.one_step[1].note((y - issued.served).abs());
             }
             if horizon <= 24 {
-                *surprise.get_or_insert(0.0) += anomaly::surprise(issued, y);
+                *surprise.get_or_insert(0.0) += anomaly::surprise(&issued, y);
             }
             for (i, share) in scored.shares.iter_mut().enumerate() {
                 share.learn(
@@ -217,6 +291,7 @@ impl Toy {
                     Share::forgetting(stride),
                 );
             }
+            scored.learn_linear(self.set, &self.calendar, self.step, (y, &issued, forecasts[0]));
             let rates = mixture::MixtureRates::new(horizon, stride);
             let classical = self.set.classical().len();
             mixture::learn(
@@ -226,7 +301,7 @@ impl Toy {
                 y,
                 &rates,
             );
-            mixture::learn(&mut scored.served.mixture, forecasts, issued.served, y, &rates);
+            mixture::learn(&mut scored.served.mixture, &forecasts, issued.served, y, &rates);
             let u = y - issued.served;
             if issued.served_scale > 0.0 {
                 let z = quantiles::standardised(u, issued.served_scale, issued.side);
@@ -275,7 +350,7 @@ impl Toy {
         }
     }
 
-    fn issue(&mut self, k: usize, [o10, o50, o90]: [f32; 3]) -> Out {
+    fn issue(&mut self, k: usize, x: &Vector, [o10, o50, o90]: [f32; 3]) -> Out {
         let horizon = self.scored[k].sampling.horizon;
         let past = self.past();
         let (now, ahead) = (past.now(), past.ahead(horizon));
@@ -293,11 +368,18 @@ impl Toy {
             &scored.shares.each_ref().map(Share::beta),
             &mut experts,
         );
+        let origin = linear::Origin {
+            calendar: &self.calendar,
+            x,
+            sigma: self.sigma.0,
+            last: self.last,
+        };
+        linear::forecasts(set, &scored.linear, &origin, &ahead, &mut experts);
         let classical = set.classical().len();
         let m1 = mixture::mix(mixture::weights(&scored.classical.mixture), &experts[..classical]);
         let mut circumstances = Circumstances {
             forecast: m1,
-            disagreement: base::disagreement(set, &experts, m1),
+            disagreement: base::disagreement(set, set, &experts, m1),
             slot_spread: scored.classical.spreads[target],
             slot_visits: scored.visits[target],
             one_step: &self.one_step[0],
@@ -310,7 +392,7 @@ impl Toy {
         experts[classical] = m1 + s * o50;
         let served = mixture::mix(mixture::weights(&scored.served.mixture), &experts);
         circumstances.forecast = served;
-        circumstances.disagreement = base::disagreement(set, &experts, served);
+        circumstances.disagreement = base::disagreement(set, set, &experts, served);
         circumstances.slot_spread = scored.served.spreads[target];
         circumstances.one_step = &self.one_step[1];
         circumstances.width = width_feature(o90 - o10);
@@ -353,6 +435,8 @@ impl Toy {
         }
         self.ring.rebase(&mut self.values, by);
         self.last = by.value(self.last);
+        self.levels = self.levels.map(|level| by.value(level));
+        self.sigma.0 = by.scale(self.sigma.0);
         self.level.rebase(by);
         for one_step in &mut self.one_step {
             one_step.rebase(by);
@@ -363,6 +447,7 @@ impl Toy {
             for share in &mut scored.shares {
                 share.rebase(by);
             }
+            origins::rebase(&mut scored.origins, by);
             for chain in [&mut scored.classical, &mut scored.served] {
                 mixture::rebase(&mut chain.mixture, by);
                 chain.scale.rebase(by);

@@ -50,17 +50,22 @@ fn network(step: u64) -> [f32; 3] {
     ]
 }
 
+/// The chain's twin has the experts without an hour and without the linear ones, which have their own.
 fn without_hour() -> ExpertSet {
-    ExpertSet::of(ExpertSet::all().iter().filter(|&expert| expert != Expert::Hour))
+    let is_in = |expert: &Expert| !expert.is_linear() && *expert != Expert::Hour;
+    ExpertSet::of(ExpertSet::all().iter().filter(is_in))
 }
 
-pub(super) fn toy(name: &str) -> Toy {
-    let calendar = if name == "walk" {
+pub(super) fn calendar(name: &str) -> Calendar {
+    if name == "walk" {
         Calendar::without(HOUR_MS, 0)
     } else {
         Calendar::with_steps(HOUR_MS, 0, &[24, 168])
-    };
-    Toy::new(without_hour(), calendar, &HORIZONS)
+    }
+}
+
+pub(super) fn toy(name: &str) -> Toy {
+    Toy::new(without_hour(), calendar(name), &HORIZONS)
 }
 
 fn expected(name: &str, row: usize, h: u32) -> Option<Vec<f32>> {
