@@ -41,7 +41,7 @@ named! {
         BeforeOffsets = "before-offsets";
         /// The offsets are in the transaction.
         AfterOffsets = "after-offsets";
-        /// The commit is not asked for yet, membership is read.
+        /// The commit is not asked for yet.
         BeforeCommit = "before-commit";
         /// The commit was answered, nobody here knows yet.
         AfterCommit = "after-commit";
@@ -81,6 +81,8 @@ named! {
         LossOnAbort = "loss-on-abort";
         /// Input is read `read_committed`.
         IsolationLevel = "isolation-level";
+        /// A log that has another record where the last one was committed is another log.
+        LogIdentity = "log-identity";
         /// Outcomes of a batch are published in its order.
         OrderInBatch = "order-in-batch";
     }

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use crate::daemon::board::{PipelineBoard, lock};
 use crate::engine::{Model, ModelVersion, Origin};
 use crate::nn::{Params, Shape};
-use crate::store::{self, Mark, ModelStore, Put, chain};
+use crate::store::{self, Loading, Mark, ModelStore, Put, chain};
 use crate::training::State;
+use crate::worker::ports::Loaded;
 use crate::{engine, worker};
 
 /// Older versions kept in memory: a replay over several switches loads each of them once for all partitions.
@@ -213,15 +214,30 @@ impl Catalogue {
         self.store.delete(versions)
     }
 
-    fn load(&self, version: ModelVersion) -> Result<Option<Arc<Model>>, store::Error> {
+    /// A version that is in memory.
+    fn known(&self, version: ModelVersion) -> Option<Arc<Model>> {
         let newest = self.newest();
         if newest.version == version {
-            return Ok(Some(newest));
+            return Some(newest);
         }
-        if let Some(found) = lock(&self.recent).iter().find(|model| model.version == version) {
-            return Ok(Some(Arc::clone(found)));
+        let recent = lock(&self.recent);
+        recent.iter().find(|model| model.version == version).cloned()
+    }
+
+    fn load(&self, version: ModelVersion) -> Result<Option<Arc<Model>>, store::Error> {
+        match self.known(version) {
+            Some(known) => Ok(Some(known)),
+            None => self.take(version, self.store.load(version)),
         }
-        let model = match self.store.load(version) {
+    }
+
+    /// What a load of a version that a switch log names has brought.
+    fn take(
+        &self,
+        version: ModelVersion,
+        loaded: Result<Option<Model>, store::Error>,
+    ) -> Result<Option<Arc<Model>>, store::Error> {
+        let model = match loaded {
             Ok(Some(model)) => model,
             Ok(None) => {
                 tracing::error!(
@@ -311,22 +327,65 @@ fn begin(newest: Option<&Model>, shape: &Shape, seed: u64, named: Option<ModelVe
     Model::from_params(origin, Params::init(shape, lineage))
 }
 
-/// The [port](worker::ports::Models) of one worker.
-#[derive(Clone, Debug)]
-pub struct SlotModels(pub Arc<Catalogue>);
+/// The [port](worker::ports::Models) of one worker: the store's thread reads, and nothing here waits for it.
+#[derive(Debug)]
+pub struct SlotModels {
+    catalogue: Arc<Catalogue>,
+    loading: Vec<Loading>,
+    /// Versions that were in memory when they were asked for.
+    known: VecDeque<Arc<Model>>,
+}
+
+impl SlotModels {
+    /// Loads nothing yet.
+    #[must_use]
+    pub const fn new(catalogue: Arc<Catalogue>) -> Self {
+        Self {
+            catalogue,
+            loading: Vec::new(),
+            known: VecDeque::new(),
+        }
+    }
+}
+
+fn away(error: &store::Error) -> worker::ports::Error {
+    worker::ports::Error::Transient {
+        doing: "load a version of the model",
+        reason: chain(error),
+    }
+}
 
 impl worker::ports::Models for SlotModels {
     fn newest(&mut self) -> Arc<Model> {
-        self.0.newest()
+        self.catalogue.newest()
     }
 
-    fn load(&mut self, version: ModelVersion) -> Result<Option<Arc<Model>>, worker::ports::Error> {
-        self.0
-            .load(version)
-            .map_err(|error| worker::ports::Error::Transient {
-                doing: "load a version of the model",
-                reason: chain(&error),
-            })
+    fn load(&mut self, version: ModelVersion) -> Result<(), worker::ports::Error> {
+        if let Some(known) = self.catalogue.known(version) {
+            self.known.push_back(known);
+            return Ok(());
+        }
+        let begun = self.catalogue.store.begin_load(version);
+        self.loading.push(begun.map_err(|error| away(&error))?);
+        Ok(())
+    }
+
+    fn loaded(&mut self) -> Option<Loaded> {
+        if let Some(known) = self.known.pop_front() {
+            return Some(Loaded {
+                version: known.version,
+                found: Ok(Some(known)),
+            });
+        }
+        let catalogue = &self.catalogue;
+        let ended = |(place, loading): (usize, &Loading)| Some((place, catalogue.store.loaded(loading)?));
+        let (place, loaded) = self.loading.iter().enumerate().find_map(ended)?;
+        let version = self.loading.swap_remove(place).version;
+        let found = self.catalogue.take(version, loaded);
+        Some(Loaded {
+            version,
+            found: found.map_err(|error| away(&error)),
+        })
     }
 }
 

@@ -211,7 +211,7 @@ impl PipelineThread {
             Arc::clone(&self.metrics),
         );
         let (kafka, config, clock) = (self.kafka.clone(), self.config.worker.clone(), self.clock);
-        let models = SlotModels(Arc::clone(catalogue));
+        let models = SlotModels::new(Arc::clone(catalogue));
         let (stop, board) = (stop.clone(), Arc::clone(&self.board));
         let leaving = self.leaving(&stop);
         let body = move || {

@@ -19,6 +19,9 @@ use crate::kafka::rebalance::lock;
 /// Threads of one owner that may be there at once: the one in use, and three that were left. Fewer: a slow name server,
 /// which holds up a client's end, counts as a hang. More: memory and connections for clients that nobody uses.
 const THREADS_MAX: usize = 4;
+/// Calls that may wait for the one under way. A worker asks one question for each of its partitions at a time; beyond it,
+/// it asks again later.
+const JOBS_MAX: usize = 256;
 /// How soon a deadline that has moved is seen.
 const LOOK: Duration = Duration::from_millis(100);
 /// Linux keeps 15 bytes of a thread's name.
@@ -106,8 +109,7 @@ impl<T: Send + 'static> Apart<T> {
     /// [`NotStarted`]; `subject` is dropped.
     pub(crate) fn start(owner: &str, name: &str, subject: T) -> Result<Self, NotStarted> {
         let stay = Stay::begin(owner).ok_or(NotStarted::Crowded)?;
-        // One place: a call is handed over without waiting for the thread to wake.
-        let (jobs, taken) = sync_channel::<Job<T>>(1);
+        let (jobs, taken) = sync_channel::<Job<T>>(JOBS_MAX);
         let (ending, ended) = sync_channel(0);
         let body = move || {
             // Dropped in reverse: what is held, then the count, then the sign that it is over.
@@ -166,19 +168,26 @@ impl<T: Send + 'static> Apart<T> {
         }
     }
 
-    /// Makes `call` on the thread without waiting for it. To be done only while no other call is under way there.
-    pub(crate) fn begin<R: Send + 'static>(
+    /// Makes `call` on the thread, after those before it, without waiting for it. `None` where the thread is gone, or has
+    /// enough to do.
+    pub(crate) fn try_begin<R: Send + 'static>(
         &self,
         call: impl FnOnce(&mut T) -> R + Send + 'static,
-    ) -> Begun<R> {
+    ) -> Option<Begun<R>> {
         let (answer, heard) = sync_channel(1);
         let job = Box::new(move |subject: &mut T| {
             // Nobody hears it where the beginner has gone.
             let _ = answer.send(call(subject));
         });
-        // A thread that is gone, or that has enough to do, drops it, and that ends what was begun.
-        let _ = self.jobs.try_send(job);
-        Begun(heard)
+        self.jobs.try_send(job).ok().map(|()| Begun(heard))
+    }
+
+    /// The same, where what cannot be begun has ended.
+    pub(crate) fn begin<R: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut T) -> R + Send + 'static,
+    ) -> Begun<R> {
+        self.try_begin(call).unwrap_or_else(|| Begun(sync_channel(1).1))
     }
 
     /// Ends the thread and drops what it holds, there: waits for that while `left` leaves time for it. Whether it has

@@ -7,28 +7,23 @@ use std::time::Duration;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
 
-use crate::engine::snapshot::Anchor;
 use crate::kafka::Config;
 use crate::kafka::client::ASK_TIMEOUT;
 use crate::kafka::errors::transient;
-use crate::kafka::lookout::{INTERVAL_MAX, LOOK_TIMEOUT, Lookout, Post};
+use crate::kafka::lookout::{INTERVAL_MAX, Lookout, Post};
 use crate::kafka::lookup::{self, Lookup};
 use crate::kafka::membership;
 use crate::kafka::rebalance::Context;
-use crate::series::observation::{NextOffset, Partition};
-use crate::worker::ports::{Error, Log};
-
-/// Longest that a question is waited for which is one call with a time-out of its own. It may come after a look.
-pub(super) const ONE: Duration = ASK_TIMEOUT
-    .saturating_add(LOOK_TIMEOUT)
-    .saturating_add(Duration::from_secs(1));
-/// Longest that one is waited for which takes several calls.
-pub(super) const SEVERAL: Duration = Duration::from_secs(60);
+use crate::series::observation::Partition;
+use crate::worker::ports::{Answer, Committed, Error, PartitionId, Question};
 
 /// What questions are asked of: lives on their thread.
 pub(super) struct Asking {
     config: Config,
     pipeline: String,
+    topics: Vec<String>,
+    /// Of a call about one partition.
+    timeout: Duration,
     consumer: Arc<BaseConsumer<Context>>,
     /// Made when first needed.
     lookup: Option<Lookup>,
@@ -36,10 +31,12 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    pub(super) fn new(post: &Post, consumer: &Arc<BaseConsumer<Context>>) -> Self {
+    pub(super) fn new(post: &Post, consumer: &Arc<BaseConsumer<Context>>, timeout: Duration) -> Self {
         Self {
             config: post.config.clone(),
             pipeline: post.pipeline.clone(),
+            topics: post.topics.clone(),
+            timeout,
             consumer: Arc::clone(consumer),
             lookup: None,
             lookout: Lookout::new(post.clone()),
@@ -48,45 +45,68 @@ impl Asking {
 
     fn lookup(&mut self) -> Result<&Lookup, Error> {
         if self.lookup.is_none() {
-            self.lookup = Some(Lookup::open(&self.config, &self.pipeline)?);
+            let lookup = Lookup::open(&self.config, &self.pipeline)?;
+            self.lookup = Some(lookup.within(self.timeout));
         }
         Ok(self.lookup.as_ref().expect("made above"))
     }
 
-    pub(super) fn partition_count(&self, topic: &str) -> Result<i32, Error> {
-        lookup::partition_count(&self.config, self.consumer.client(), topic)
+    /// Answers a question of a worker. Blocks for as long as the client's time-outs say.
+    ///
+    /// # Errors
+    /// Of the call.
+    pub(super) fn answer(&mut self, question: Question) -> Result<Answer, Error> {
+        Ok(match question {
+            Question::Cluster => Answer::Cluster(self.cluster()?),
+            Question::Partitions(topic) => Answer::Partitions(self.partitions(topic)?),
+            Question::Committed(ids) => Answer::Committed(self.committed(&ids)?),
+            // Not through the member's client: there the question would wait behind a fetch that waits for records.
+            Question::Log(id) => {
+                let topic = self.topics[id.topic].clone();
+                Answer::Log(self.lookup()?.log(&topic, id.partition)?)
+            }
+            Question::OffsetAt(id, timestamp_ms) => {
+                let topic = self.topics[id.topic].clone();
+                let found = self.lookup()?.offset_at(&topic, id.partition, timestamp_ms)?;
+                Answer::OffsetAt(found)
+            }
+            Question::RecordBefore(id, next) => {
+                let topic = self.topics[id.topic].clone();
+                let lookup = self.lookup()?;
+                let log = lookup.log(&topic, id.partition)?;
+                Answer::RecordBefore(lookup.record_before(&topic, id.partition, next, log)?)
+            }
+        })
     }
 
-    pub(super) fn committed(&self, list: TopicPartitionList) -> Result<TopicPartitionList, Error> {
-        lookup::committed(&self.config, &self.consumer, list)
+    fn partitions(&self, topic: usize) -> Result<Vec<PartitionId>, Error> {
+        let count = lookup::partition_count(&self.config, self.consumer.client(), &self.topics[topic])?;
+        let id = |partition| PartitionId {
+            topic,
+            partition: Partition(partition),
+        };
+        Ok((0..count).map(id).collect())
     }
 
-    /// Not through the member's client: there the question would wait behind a fetch that waits for records.
-    pub(super) fn log(&mut self, topic: &str, partition: Partition) -> Result<Log, Error> {
-        self.lookup()?.log(topic, partition)
+    fn committed(&self, ids: &[PartitionId]) -> Result<Vec<Committed>, Error> {
+        let mut list = TopicPartitionList::with_capacity(ids.len());
+        for id in ids {
+            list.add_partition(&self.topics[id.topic], id.partition.0);
+        }
+        let found = lookup::committed(&self.config, &self.consumer, list)?;
+        let committed = ids.iter().map(|id| {
+            let entry = found.find_partition(&self.topics[id.topic], id.partition.0);
+            let (next, metadata) = entry.map_or((None, String::new()), |entry| lookup::entry(&entry));
+            Committed {
+                partition: *id,
+                next,
+                metadata,
+            }
+        });
+        Ok(committed.collect())
     }
 
-    pub(super) fn offset_at(
-        &mut self,
-        topic: &str,
-        partition: Partition,
-        timestamp_ms: i64,
-    ) -> Result<Option<NextOffset>, Error> {
-        self.lookup()?.offset_at(topic, partition, timestamp_ms)
-    }
-
-    pub(super) fn record_before(
-        &mut self,
-        topic: &str,
-        partition: Partition,
-        next: NextOffset,
-    ) -> Result<Option<Anchor>, Error> {
-        let lookup = self.lookup()?;
-        let log = lookup.log(topic, partition)?;
-        lookup.record_before(topic, partition, next, log)
-    }
-
-    pub(super) fn cluster(&self) -> Result<String, Error> {
+    fn cluster(&self) -> Result<String, Error> {
         let id = self.consumer.client().fetch_cluster_id(ASK_TIMEOUT);
         id.filter(|id| !id.is_empty())
             .ok_or_else(|| transient("asking for the cluster's id", "no broker has said it in time"))

@@ -18,7 +18,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// The longest it becomes where looks fail: rdkafka frees nothing of an answer that one of the brokers is missing from.
 pub(super) const INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// Longest that a look may take: a question of the worker may wait behind it.
-pub(super) const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Partitions named in a line of the log.
 const NAMED_MAX: usize = 8;
 

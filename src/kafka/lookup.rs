@@ -43,6 +43,8 @@ const COMMITTED_TIMEOUT: Duration = Duration::from_millis(1500);
 pub(crate) struct Lookup {
     config: Config,
     consumer: BaseConsumer<Visitor>,
+    /// Of a call.
+    timeout: Duration,
 }
 
 impl Lookup {
@@ -64,7 +66,14 @@ impl Lookup {
         Ok(Self {
             config: config.clone(),
             consumer,
+            timeout: ASK_TIMEOUT,
         })
+    }
+
+    /// Gives each call so long.
+    pub(crate) const fn within(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
     }
 
     pub(crate) fn consumer(&self) -> &BaseConsumer<Visitor> {
@@ -76,7 +85,7 @@ impl Lookup {
         let doing = "asking for the log's ends";
         let (start, end) = self
             .consumer
-            .fetch_watermarks(topic, partition.0, ASK_TIMEOUT)
+            .fetch_watermarks(topic, partition.0, self.timeout)
             .map_err(|error| classify(&self.config, doing, &error))?;
         if start < 0 || end < 0 {
             return Err(transient(doing, "the broker does not know them yet"));
@@ -100,7 +109,7 @@ impl Lookup {
             .map_err(|error| classify(&self.config, doing, &error))?;
         let found = self
             .consumer
-            .offsets_for_times(list, ASK_TIMEOUT)
+            .offsets_for_times(list, self.timeout)
             .map_err(|error| classify(&self.config, doing, &error))?;
         for element in found.elements() {
             element
@@ -162,7 +171,7 @@ impl Lookup {
     fn read_until(&self, to: NextOffset) -> Result<Option<Anchor>, Error> {
         let doing = "reading the last record before an offset";
         let mut newest = None;
-        let deadline = now() + ASK_TIMEOUT;
+        let deadline = now() + self.timeout;
         while now() < deadline {
             match self.consumer.poll(Duration::from_millis(200)) {
                 Some(Ok(message)) if message.offset() < to.0 => {

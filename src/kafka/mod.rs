@@ -28,6 +28,7 @@ mod membership;
 mod named;
 mod owners;
 mod properties;
+mod questions;
 mod rebalance;
 mod sample;
 mod source;

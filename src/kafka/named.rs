@@ -10,8 +10,8 @@ use crate::kafka::Config;
 use crate::kafka::lookup::{self, Lookup};
 use crate::series::observation::NextOffset;
 use crate::worker;
+use crate::worker::Metadata;
 use crate::worker::ports::Error;
-use crate::worker::switch_log::SwitchLog;
 
 /// What the committed offsets of a pipeline name, whoever owns the partitions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,12 +29,12 @@ pub struct Named {
 
 impl Named {
     fn note(&mut self, place: String, next: Option<NextOffset>, metadata: &str) {
-        match metadata.parse::<SwitchLog>() {
+        match metadata.parse::<Metadata>() {
             _ if next.is_none() => {
                 self.absent.insert(place);
             }
-            Ok(log) => self.versions.extend(log.entries().iter().map(|entry| entry.1)),
-            Err(_) if SwitchLog::is_newer(metadata) => self.newer.push(place),
+            Ok(Metadata { log, .. }) => self.versions.extend(log.entries().iter().map(|entry| entry.1)),
+            Err(_) if Metadata::is_newer(metadata) => self.newer.push(place),
             Err(_) => self.foreign.push(place),
         }
     }
@@ -83,9 +83,9 @@ mod tests {
         named.note("t/0".into(), at(9), "1;0;0:1,4:7");
         named.note("t/1".into(), at(9), "");
         named.note("t/2".into(), at(9), "set by hand; 3");
-        named.note("t/3".into(), at(9), "2;0;0:5;more");
+        named.note("t/3".into(), at(9), "3;0;0:5;more");
         named.note("t/4".into(), None, "");
-        named.note("t/5".into(), at(9), "1;0;0:3");
+        named.note("t/5".into(), at(9), "2;0;0:3;8:1700");
         named.note("t/6".into(), at(9), "1;0;0:x");
         assert_eq!(named.versions, [1, 3, 7].map(ModelVersion).into());
         assert_eq!(named.foreign, ["t/1", "t/2", "t/6"]);

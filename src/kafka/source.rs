@@ -1,5 +1,6 @@
 //! The consuming side of a worker: a static member of its pipeline's group, on the worker's own thread.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,20 +10,17 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use crate::engine::snapshot::Anchor;
 use crate::faults::{self, Mechanism};
-use crate::kafka::apart::{Apart, NotStarted};
-use crate::kafka::asking::{Asking, ONE, SEVERAL};
 use crate::kafka::client;
-use crate::kafka::errors::{classify, transient};
+use crate::kafka::errors::classify;
 use crate::kafka::leaving::Leaving;
-use crate::kafka::lookout::{Post, Rounds};
-use crate::kafka::lookup;
+use crate::kafka::lookout::Post;
+use crate::kafka::questions::{For, Questions, last_record};
 use crate::kafka::rebalance::Context;
 use crate::kafka::{Config, membership};
 use crate::series::observation::{NextOffset, Offset, Partition};
 use crate::worker;
-use crate::worker::ports::{Committed, Error, Event, Headers, Log, PartitionId, Record, Source};
+use crate::worker::ports::{Answer, Error, Event, Headers, PartitionId, Question, Record, Source};
 
 /// Waiting time for the consumer's end: some milliseconds where nothing hangs.
 const END_PATIENCE: Duration = Duration::from_secs(2);
@@ -37,15 +35,22 @@ const END_PATIENCE: Duration = Duration::from_secs(2);
 pub struct KafkaSource {
     config: Config,
     topics: Vec<String>,
-    post: Post,
-    rounds: Rounds,
-    /// `None` only while this is dropped.
+    /// Both `None` only while this is dropped.
     consumer: Option<Arc<BaseConsumer<Context>>>,
-    /// Started when first needed, and again where a question was left.
-    asking: Option<Apart<Asking>>,
-    /// Its id, once asked: a client speaks with one cluster as long as it lives.
-    cluster: Option<String>,
+    questions: Option<Questions>,
+    /// Where each partition that is read was begun, and whether its end was told since.
+    begun: BTreeMap<PartitionId, (NextOffset, End)>,
     leaving: Leaving,
+}
+
+/// What is known of a partition's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Not seen yet.
+    Ahead,
+    /// Some partition of that number has come to its end, and the cluster is asked whether it is this one.
+    Asked,
+    Told,
 }
 
 /// Headers are parsed when they are asked for: most records' never are.
@@ -79,30 +84,32 @@ impl KafkaSource {
         index: usize,
         leaving: Leaving,
     ) -> Result<Self, Error> {
-        let context = Context::new(worker.topics.clone());
-        let consumer: BaseConsumer<Context> = client::consumer(config, &worker.pipeline, index)
-            .create_with_context(context)
-            .map_err(|error| classify(config, "opening the consumer", &error))?;
-        let names: Vec<&str> = worker.topics.iter().map(String::as_str).collect();
+        Self::join(Post {
+            config: config.clone(),
+            pipeline: worker.pipeline.clone(),
+            worker: index,
+            topics: worker.topics.clone(),
+            other_topic: worker.output_topic.clone(),
+            leaving,
+        })
+    }
+
+    fn join(post: Post) -> Result<Self, Error> {
+        let (config, topics) = (post.config.clone(), post.topics.clone());
+        let consumer: BaseConsumer<Context> = client::consumer(&config, &post.pipeline, post.worker)
+            .create_with_context(Context::new(topics.clone()))
+            .map_err(|error| classify(&config, "opening the consumer", &error))?;
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer
             .subscribe(&names)
-            .map_err(|error| classify(config, "subscribing to the input topics", &error))?;
+            .map_err(|error| classify(&config, "subscribing to the input topics", &error))?;
         Ok(Self {
-            config: config.clone(),
-            topics: worker.topics.clone(),
-            post: Post {
-                config: config.clone(),
-                pipeline: worker.pipeline.clone(),
-                worker: index,
-                topics: worker.topics.clone(),
-                other_topic: worker.output_topic.clone(),
-                leaving: leaving.clone(),
-            },
-            rounds: Rounds::new(),
+            config,
+            topics,
+            leaving: post.leaving.clone(),
+            questions: Some(Questions::new(post)),
             consumer: Some(Arc::new(consumer)),
-            asking: None,
-            cluster: None,
-            leaving,
+            begun: BTreeMap::new(),
         })
     }
 
@@ -138,59 +145,75 @@ impl KafkaSource {
         self.consumer.as_ref().expect("taken only while this is dropped")
     }
 
-    /// The thread that asks, and that closes the consumer.
-    fn start_asking(&self) -> Result<Apart<Asking>, NotStarted> {
-        let Post { pipeline, worker, .. } = &self.post;
-        let owner = format!("{} consumer", client::worker_id(&self.config, pipeline, *worker));
-        let name = format!("c{worker}.{pipeline}");
-        Apart::start(&owner, &name, Asking::new(&self.post, self.consumer()))
+    const fn questions(&mut self) -> &mut Questions {
+        self.questions.as_mut().expect("taken only while this is dropped")
     }
 
-    /// Begins a look at the group where one is due.
-    fn look_around(&mut self, timeout: Duration) {
-        if !self.rounds.is_due(timeout) || self.leaving.is_asked() {
+    /// Begins to ask, beside the worker.
+    fn begin(&mut self, by: For, question: Question) -> Result<(), Error> {
+        let consumer = Arc::clone(self.consumer());
+        self.questions().ask(&consumer, by, question)
+    }
+
+    /// A partition of that number has come to its end. The library does not say of which topic: where several are read,
+    /// the cluster is asked what their last records are.
+    fn note_end(&mut self, partition: Partition) {
+        let of_number = |entry: &(&PartitionId, &mut (NextOffset, End))| entry.0.partition == partition;
+        let mut read: Vec<_> = self.begun.iter_mut().filter(of_number).collect();
+        if let [(id, (_, end))] = &mut read[..] {
+            *end = End::Told;
+            let event = Event::End(**id);
+            self.consumer().context().defer(event);
             return;
         }
-        if self.asking.is_none() {
-            self.asking = self.start_asking().ok(); // else with the next round
+        let ahead = |entry: &(&PartitionId, &mut (NextOffset, End))| entry.1.1 == End::Ahead;
+        let unknown: Vec<_> = read
+            .iter()
+            .filter(|entry| ahead(entry))
+            .map(|entry| *entry.0)
+            .collect();
+        for id in unknown {
+            if self.begin(For::End(id), last_record(id)).is_ok()
+                && let Some(begun) = self.begun.get_mut(&id)
+            {
+                begun.1 = End::Asked;
+            }
         }
-        let begun = self.asking.as_ref().map(|asking| asking.begin(Asking::look));
-        self.rounds.note(begun);
     }
 
-    /// Asks, and waits for at most `whole`. Nobody needs an answer once it is time to leave.
-    fn ask<R: Send + 'static>(
-        &mut self,
-        doing: &'static str,
-        whole: Duration,
-        question: impl FnOnce(&mut Asking) -> Result<R, Error> + Send + 'static,
-    ) -> Result<R, Error> {
-        self.leaving.stay(doing)?;
-        let asking = match self.asking.take() {
-            Some(asking) => asking,
-            None => self.start_asking().map_err(|error| transient(doing, error))?,
+    /// What the last record of a partition is whose end may have been reached.
+    fn hear_end(&mut self, id: PartitionId, answer: Result<Answer, Error>) {
+        let position = self.position(id);
+        let Some((from, end)) = self.begun.get_mut(&id) else {
+            return;
         };
-        let deadline = lookup::now() + whole;
-        let left = || match self.leaving.stay(doing) {
-            Ok(()) => deadline.saturating_duration_since(lookup::now()),
-            Err(_) => Duration::ZERO,
+        *end = End::Ahead; // the next end of a partition of its number asks anew
+        let Ok(Answer::RecordBefore(last)) = answer else {
+            return;
         };
-        let answer = asking
-            .call(left, question)
-            .map_err(|missing| self.leaving.missing(doing, missing))?;
-        self.asking = Some(asking);
-        answer
+        let position = position.unwrap_or(*from).max(*from);
+        if last.is_none_or(|last| position.is_past(last.offset)) {
+            *end = End::Told;
+            self.consumer().context().defer(Event::End(id));
+        }
     }
 
-    fn failure(&self, error: &KafkaError) -> Result<Event, Error> {
+    /// Where the client's next record of a partition is, once it has handed one out.
+    fn position(&self, id: PartitionId) -> Option<NextOffset> {
+        let list = self.consumer().position().ok()?;
+        match list
+            .find_partition(&self.topics[id.topic], id.partition.0)?
+            .offset()
+        {
+            KafkaOffset::Offset(offset) => Some(NextOffset(offset)),
+            _ => None,
+        }
+    }
+
+    fn failure(&mut self, error: &KafkaError) -> Result<Event, Error> {
         match error {
             KafkaError::PartitionEOF(partition) => {
-                // The library does not say of which topic; this is for readiness only.
-                for topic in 0..self.topics.len() {
-                    let partition = Partition(*partition);
-                    let event = Event::End(PartitionId { topic, partition });
-                    self.consumer().context().defer(event);
-                }
+                self.note_end(Partition(*partition));
                 Ok(self.consumer().context().next_event().unwrap_or(Event::Idle))
             }
             KafkaError::MessageConsumption(
@@ -242,16 +265,17 @@ impl Source for KafkaSource {
         if let Some(event) = self.consumer().context().next_event() {
             return Ok(event);
         }
-        self.look_around(timeout);
-        let polled = self.consumer().poll(timeout);
-        if self.consumer().context().take_recreated() {
+        let consumer = Arc::clone(self.consumer());
+        self.questions().look_around(&consumer, timeout);
+        let polled = consumer.poll(timeout);
+        if consumer.context().take_recreated() {
             // What was polled may be of another history, and everything is read again anyway.
             return Ok(Event::OutOfRange);
         }
         match polled {
             Some(Ok(message)) => Ok(self.hand_out(&message, each)),
             Some(Err(error)) => self.failure(&error),
-            None => Ok(self.consumer().context().next_event().unwrap_or(Event::Idle)),
+            None => Ok(consumer.context().next_event().unwrap_or(Event::Idle)),
         }
     }
 
@@ -264,6 +288,7 @@ impl Source for KafkaSource {
 
     fn pause(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
         let read = self.read_now(partitions)?;
+        self.begun.retain(|id, _| !partitions.contains(id));
         if read.is_empty() {
             return Ok(());
         }
@@ -273,6 +298,7 @@ impl Source for KafkaSource {
     fn release(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
         // Also where none of them is read: the group waits for the call.
         let read = self.read_now(partitions)?;
+        self.begun.retain(|id, _| !partitions.contains(id));
         self.stop_reading("giving partitions back", &read)
     }
 
@@ -281,66 +307,29 @@ impl Source for KafkaSource {
         let list = self.list(&[partition], KafkaOffset::Offset(from.0));
         self.consumer()
             .incremental_assign(&list)
-            .map_err(|error| classify(&self.config, "starting a partition", &error))
+            .map_err(|error| classify(&self.config, "starting a partition", &error))?;
+        self.begun.insert(partition, (from, End::Ahead));
+        Ok(())
     }
 
-    fn partitions(&mut self, topic: usize) -> Result<Vec<PartitionId>, Error> {
-        let name = self.topics[topic].clone();
-        let doing = "asking for the partitions of a topic";
-        let count = self.ask(doing, ONE, move |asking| asking.partition_count(&name))?;
-        let id = |partition| PartitionId {
-            topic,
-            partition: Partition(partition),
-        };
-        Ok((0..count).map(id).collect())
+    fn ask(&mut self, ticket: u64, question: Question) -> Result<(), Error> {
+        self.begin(For::Worker(ticket), question)
     }
 
-    fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error> {
-        let list = self.list(partitions, KafkaOffset::Invalid);
-        let doing = "asking for committed offsets";
-        let found = self.ask(doing, ONE, move |asking| asking.committed(list))?;
-        let committed = partitions.iter().map(|id| {
-            let topic = &self.topics[id.topic];
-            let entry = found.find_partition(topic, id.partition.0);
-            let (next, metadata) = entry.map_or((None, String::new()), |entry| lookup::entry(&entry));
-            Committed {
-                partition: *id,
-                next,
-                metadata,
+    fn answered(&mut self) -> Option<(u64, Result<Answer, Error>)> {
+        loop {
+            match self.questions().answered()? {
+                (For::Worker(ticket), answer) => return Some((ticket, answer)),
+                (For::End(id), answer) => self.hear_end(id, answer),
             }
-        });
-        Ok(committed.collect())
-    }
-
-    fn log(&mut self, id: PartitionId) -> Result<Log, Error> {
-        let topic = self.topics[id.topic].clone();
-        let doing = "asking for the log's ends";
-        self.ask(doing, ONE, move |asking| asking.log(&topic, id.partition))
-    }
-
-    fn offset_at(&mut self, id: PartitionId, timestamp_ms: i64) -> Result<Option<NextOffset>, Error> {
-        let topic = self.topics[id.topic].clone();
-        let doing = "asking for the offset of a time";
-        self.ask(doing, ONE, move |asking| {
-            asking.offset_at(&topic, id.partition, timestamp_ms)
-        })
-    }
-
-    fn record_before(&mut self, id: PartitionId, next: NextOffset) -> Result<Option<Anchor>, Error> {
-        let topic = self.topics[id.topic].clone();
-        let doing = "reading the last record before an offset";
-        self.ask(doing, SEVERAL, move |asking| {
-            asking.record_before(&topic, id.partition, next)
-        })
-    }
-
-    fn cluster(&mut self) -> Result<String, Error> {
-        if let Some(id) = &self.cluster {
-            return Ok(id.clone());
         }
-        let id = self.ask("asking for the cluster's id", ONE, |asking| asking.cluster())?;
-        self.cluster = Some(id.clone());
-        Ok(id)
+    }
+
+    fn forget(&mut self) {
+        self.questions().forget();
+        for (_, end) in self.begun.values_mut().filter(|begun| begun.1 == End::Asked) {
+            *end = End::Ahead;
+        }
     }
 
     fn end_heard(&self, partition: PartitionId) -> Option<NextOffset> {
@@ -349,7 +338,8 @@ impl Source for KafkaSource {
 
     fn membership(&mut self) -> Result<Self::Membership, Error> {
         if faults::is_off(Mechanism::GenerationCheck) {
-            return self.ask("reading the membership", ONE, Asking::stranger);
+            let consumer = Arc::clone(self.consumer());
+            return self.questions().stranger(&consumer);
         }
         membership::read(self.consumer())
     }
@@ -367,12 +357,84 @@ impl Drop for KafkaSource {
                 _ => Ok(()),
             };
         }
-        let asking = self.asking.take().map_or_else(|| self.start_asking(), Ok);
-        // This one first: the thread's is the last one then, and the consumer is closed there. Without a thread, here.
-        self.consumer = None;
-        if let Ok(asking) = asking {
+        if let (Some(questions), Some(consumer)) = (self.questions.take(), self.consumer.take()) {
             let budget = self.leaving.budget(END_PATIENCE);
-            asking.end(|| budget.left());
+            questions.close(consumer, || budget.left());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::embedded::EmbeddedBroker;
+    use crate::kafka::feed::{Feeder, Outgoing};
+    use crate::kafka::lookup::now;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn end_is_told_of_the_topic_that_has_come_to_it() {
+        let broker = EmbeddedBroker::start(&[("empty", 1), ("full", 1), ("out", 1)]).unwrap();
+        let config = Config {
+            brokers: vec![broker.bootstrap().to_owned()],
+            group: "g".to_owned(),
+            instance: "i".to_owned(),
+            client: BTreeMap::new(),
+        };
+        let feeder = Feeder::open(&config).unwrap();
+        for _ in 0..3 {
+            let outgoing = Outgoing {
+                topic: "full",
+                key: "s",
+                value: b"1",
+                timestamp_ms: 7,
+            };
+            feeder.send(&outgoing, PATIENCE).unwrap();
+        }
+        feeder.flush("full", PATIENCE).unwrap();
+        let mut source = KafkaSource::join(Post {
+            config,
+            pipeline: "p".to_owned(),
+            worker: 0,
+            topics: vec!["empty".to_owned(), "full".to_owned()],
+            other_topic: "out".to_owned(),
+            leaving: Leaving::new(|| false, PATIENCE),
+        })
+        .unwrap();
+        let [empty, full] = [0, 1].map(|topic| PartitionId {
+            topic,
+            partition: Partition(0),
+        });
+        let (mut records, mut ends, mut held) = (0, Vec::new(), 0);
+        let deadline = now() + PATIENCE;
+        while ends.len() < 2 && now() < deadline {
+            let event = source
+                .poll(Duration::from_millis(20), &mut |_| records += 1)
+                .unwrap();
+            match event {
+                Event::Assigned(ids) => {
+                    source.hold(&ids).unwrap();
+                    held += ids.len();
+                    if held == 2 {
+                        source.start(empty, NextOffset(0)).unwrap();
+                    }
+                }
+                // Only now: its end would hide the other's.
+                Event::End(id) if id == empty => {
+                    assert_eq!(records, 0);
+                    ends.push(id);
+                    source.start(full, NextOffset(0)).unwrap();
+                    source.note_end(Partition(0)); // of the empty one, once more
+                }
+                Event::End(id) => {
+                    assert_eq!((id, records), (full, 3));
+                    ends.push(id);
+                }
+                _ => {}
+            }
+            assert!(source.answered().is_none(), "the worker has asked nothing");
+        }
+        assert_eq!(ends, [empty, full]);
     }
 }

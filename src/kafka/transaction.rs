@@ -26,7 +26,7 @@ use crate::kafka::leaving::{Budget, Leaving};
 use crate::kafka::letter::Cut;
 use crate::kafka::{Config, lookup};
 use crate::worker;
-use crate::worker::ports::{Commit, Destination, Error, Outgoing, PartitionId, Sink};
+use crate::worker::ports::{Commit, Destination, Error, Outgoing, PartitionId, ReadMembership, Sink};
 
 /// A topic that takes no letter of so few bytes is set up wrongly: the headers that say why are about as large.
 const LETTER_BYTES_MIN: usize = 1024;
@@ -296,9 +296,8 @@ impl KafkaSink {
         &self,
         budget: &Budget<'_>,
         list: TopicPartitionList,
-        membership: &Arc<ConsumerGroupMetadata>,
+        membership: Arc<ConsumerGroupMetadata>,
     ) -> Result<(), Error> {
-        let membership = Arc::clone(membership);
         self.retry(
             "putting offsets into the transaction",
             budget,
@@ -418,7 +417,11 @@ impl Sink for KafkaSink {
         Err(self.failure("producing", &error))
     }
 
-    fn commit(&mut self, offsets: &[Commit<'_>], membership: &Self::Membership) -> Result<(), Error> {
+    fn commit(
+        &mut self,
+        offsets: &[Commit<'_>],
+        membership: &mut ReadMembership<'_, Self::Membership>,
+    ) -> Result<(), Error> {
         faults::point(Point::BeforeCommit);
         let leaving = self.leaving.clone();
         let budget = leaving.budget(COMMIT_TIMEOUT);
@@ -433,7 +436,7 @@ impl Sink for KafkaSink {
             self.begin()?;
         }
         faults::point(Point::BeforeOffsets);
-        self.put_offsets(&budget, list, membership)?;
+        self.put_offsets(&budget, list, membership()?)?;
         faults::point(Point::AfterOffsets);
         self.end_transaction(&budget)?;
         faults::point(Point::AfterCommit);
@@ -462,7 +465,7 @@ mod tests {
     use crate::kafka::embedded::EmbeddedBroker;
     use crate::kafka::feed::{Reader, Received};
     use crate::kafka::lookup::now;
-    use crate::series::observation::Partition;
+    use crate::series::observation::{NextOffset, Partition};
 
     const PATIENCE: Duration = Duration::from_secs(10);
     const ORIGIN: PartitionId = PartitionId {
@@ -511,6 +514,29 @@ mod tests {
     }
 
     const TOO_LARGE: RDKafkaErrorCode = RDKafkaErrorCode::MessageSizeTooLarge;
+
+    #[test]
+    fn sink_reads_membership_only_once_everything_is_delivered() {
+        let (_broker, mut sink) = connected();
+        let not_member = Error::NotMember {
+            reason: "testing".to_owned(),
+        };
+        let commits = [Commit {
+            partition: ORIGIN,
+            next: NextOffset(1),
+            metadata: "",
+        }];
+        let mut reads = 0;
+        let mut read = || {
+            reads += 1;
+            Err(not_member.clone())
+        };
+        assert_eq!(sink.commit(&commits, &mut read), Err(not_member.clone()));
+        fail(&sink, RDKafkaErrorCode::MessageTimedOut, Destination::Forecasts);
+        let undelivered = sink.commit(&commits, &mut read).unwrap_err();
+        assert!(matches!(undelivered, Error::Transient { .. }), "{undelivered:?}");
+        assert_eq!(reads, 1, "a failed delivery comes before it");
+    }
 
     #[test]
     fn sink_cuts_a_letter_whose_key_and_headers_are_larger_than_the_client_takes() {

@@ -1,9 +1,9 @@
 //! Blocking calls onto an object store that lives on its own thread.
 
 use std::collections::BTreeSet;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -62,6 +62,7 @@ enum Call {
     Delete(Path),
 }
 
+#[derive(Debug)]
 enum Answer {
     Put(Put),
     Get(Option<Vec<u8>>),
@@ -72,6 +73,22 @@ enum Answer {
 struct Request {
     call: Call,
     reply: SyncSender<Result<Answer, Error>>,
+}
+
+/// A read that nobody waits for; see [`Store::begin_get`].
+#[derive(Debug)]
+pub struct Getting {
+    answer: Receiver<Result<Answer, Error>>,
+    path: String,
+    begun: Instant,
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "bounds how long a disk is waited for; no state depends on it"
+)]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// An object store behind one thread; share it in an `Arc`. Dropping it ends the thread after the request in hand.
@@ -208,7 +225,42 @@ impl Store {
         self.ask(Call::Delete(parse(path)?), path).map(|_| ())
     }
 
+    /// Begins to read an object's bytes: nothing waits for it.
+    ///
+    /// # Errors
+    /// Nothing was begun: too many requests wait.
+    pub fn begin_get(&self, path: &str) -> Result<Getting, Error> {
+        Ok(Getting {
+            answer: self.begin(Call::Get(parse(path)?))?,
+            path: path.to_owned(),
+            begun: now(),
+        })
+    }
+
+    /// What has become of a read; `None` while it goes on.
+    ///
+    /// # Errors
+    /// The disk's, too large, the deadline.
+    pub fn got(&self, getting: &Getting) -> Option<Result<Option<Vec<u8>>, Error>> {
+        let silence = |error| Some(Err(self.silence(error, &getting.path)));
+        match getting.answer.try_recv() {
+            Ok(Ok(Answer::Get(bytes))) => Some(Ok(bytes)),
+            Ok(Ok(_)) => unreachable!("a get is answered by a get"),
+            Ok(Err(error)) => Some(Err(error)),
+            Err(TryRecvError::Empty) if now() - getting.begun < self.deadline => None,
+            Err(TryRecvError::Empty) => silence(RecvTimeoutError::Timeout),
+            Err(TryRecvError::Disconnected) => silence(RecvTimeoutError::Disconnected),
+        }
+    }
+
     fn ask(&self, call: Call, path: &str) -> Result<Answer, Error> {
+        match self.begin(call)?.recv_timeout(self.deadline) {
+            Ok(answer) => answer,
+            Err(error) => Err(self.silence(error, path)),
+        }
+    }
+
+    fn begin(&self, call: Call) -> Result<Receiver<Result<Answer, Error>>, Error> {
         let requests = self.requests.as_ref().expect("the sender lives until drop");
         let (reply, answer) = sync_channel(1);
         match requests.try_send(Request { call, reply }) {
@@ -225,10 +277,7 @@ impl Store {
                 });
             }
         }
-        match answer.recv_timeout(self.deadline) {
-            Ok(answer) => answer,
-            Err(error) => Err(self.silence(error, path)),
-        }
+        Ok(answer)
     }
 
     fn silence(&self, error: RecvTimeoutError, path: &str) -> Error {

@@ -15,7 +15,7 @@ pub mod snapshots;
 pub use config::Config;
 pub use disk::{Numbered, Put, Store};
 pub use error::{Error, chain};
-pub use models::{Mark, ModelStore};
+pub use models::{Loading, Mark, ModelStore};
 pub use snapshots::{NamedVersions, SnapshotPort, SnapshotStore};
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::engine::{Model, ModelVersion};
-use crate::store::disk::numbered_name;
+use crate::store::disk::{Getting, numbered_name};
 use crate::store::error::chain;
 use crate::store::{Error, Numbered, Put, Store};
 
@@ -42,6 +42,14 @@ pub struct ModelStore {
     store: Arc<Store>,
     /// `<group>/<pipeline>/models`.
     directory: String,
+}
+
+/// A load that nobody waits for; see [`ModelStore::begin_load`].
+#[derive(Debug)]
+pub struct Loading {
+    /// Which version.
+    pub version: ModelVersion,
+    getting: Getting,
 }
 
 impl ModelStore {
@@ -97,10 +105,30 @@ impl ModelStore {
     /// # Errors
     /// The store's; [`Error::Model`] for a file that cannot be read as that version.
     pub fn load(&self, version: ModelVersion) -> Result<Option<Model>, Error> {
+        self.read(version, self.store.get(&self.path(version))?)
+    }
+
+    /// Begins to load a version: nothing waits for it.
+    ///
+    /// # Errors
+    /// The store's: nothing was begun.
+    pub fn begin_load(&self, version: ModelVersion) -> Result<Loading, Error> {
+        let getting = self.store.begin_get(&self.path(version))?;
+        Ok(Loading { version, getting })
+    }
+
+    /// What has become of a load; `None` while it goes on.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn loaded(&self, loading: &Loading) -> Option<Result<Option<Model>, Error>> {
+        let got = self.store.got(&loading.getting)?;
+        Some(got.and_then(|bytes| self.read(loading.version, bytes)))
+    }
+
+    fn read(&self, version: ModelVersion, bytes: Option<Vec<u8>>) -> Result<Option<Model>, Error> {
         let path = self.path(version);
-        let Some(bytes) = self.store.get(&path)? else {
-            return Ok(None);
-        };
+        let Some(bytes) = bytes else { return Ok(None) };
         let refuse = |reason: String| Error::Model {
             path: path.clone(),
             reason,

@@ -108,6 +108,7 @@ where
     pub(super) fn begin_again(&mut self, error: &Error) {
         self.observer.activity(Activity::Connecting);
         self.crew.publisher.discard();
+        self.source.forget();
         let now = self.clock.now();
         // Measured from the connect: what an outage takes by itself, back-off and time-outs, is no calm.
         if self.link == Link::Up && now.saturating_sub(self.connected) >= CALM {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::series::observation::NextOffset;
 use crate::worker::commit::is_uncommitted;
 use crate::worker::ports::{Clock, Error, Models, Observer, PartitionId, Sink, Snapshots, Source, Tape};
-use crate::worker::run::Worker;
+use crate::worker::run::{STEPPING, Worker};
 use crate::worker::slot::{Open, Phase};
 
 /// Failures at one committed offset after which a partition is parked. One may be chance (memory, a race); three at the
@@ -70,7 +70,7 @@ where
 {
     /// Counts a failure against the partition that it is due to, and parks it at the third at one place.
     pub(super) fn blame(&mut self, error: &Error) {
-        let Error::Refused { partition, .. } = error else {
+        let Error::Refused { partition, doing, .. } = error else {
             return;
         };
         let Some(id) = partition.or(self.trial.suspect) else {
@@ -93,15 +93,33 @@ where
             (offset, count) if offset == at => (at, count + 1),
             _ => (at, 1),
         };
-        if slot.failures.1 >= FAILURES_MAX {
-            slot.phase = Phase::Parked(format!(
-                "topic `{}` partition {}: failed {FAILURES_MAX} times from offset {at} on: {error}; the others go on; \
-                 mend the cause, or set the group's offset past the record, and restart",
-                self.config.topics[id.topic], id.partition
+        // What fails once more with another state fails by the record.
+        let failures_max = if slot.distrusts == 0 { FAILURES_MAX } else { 1 };
+        if slot.failures.1 < failures_max {
+            return;
+        }
+        let topic = &self.config.topics[id.topic];
+        if *doing == STEPPING
+            && let Some(snapshot) = slot.distrust()
+        {
+            self.snapshots_refused.push(format!(
+                "snapshot of topic `{topic}` partition {} at {snapshot}: what steps from it panics: {error}",
+                id.partition
             ));
-            if self.trial.suspect == Some(id) {
-                self.trial.suspect = None;
-            }
+            return;
+        }
+        let anew = if slot.distrusts == 0 {
+            ""
+        } else {
+            ", also without the newest snapshots"
+        };
+        slot.phase = Phase::Parked(format!(
+            "topic `{topic}` partition {}: failed {FAILURES_MAX} times from offset {at} on{anew}: {error}; the others go on; \
+             mend the cause, or set the group's offset past the record, and restart",
+            id.partition
+        ));
+        if self.trial.suspect == Some(id) {
+            self.trial.suspect = None;
         }
     }
 
@@ -123,7 +141,7 @@ where
                 None | Some(Phase::Parked(_)) => true,
                 Some(Phase::Open(open)) => quiet(open),
                 Some(Phase::Waiting { attempts, .. }) => *attempts >= RESTORES_MAX,
-                Some(Phase::Loading { .. }) => false,
+                Some(Phase::Asking(asking)) => asking.attempts >= RESTORES_MAX,
             };
             if is_done {
                 cleared.insert(id);

@@ -4,19 +4,25 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::snapshot::{Content, Header};
+use crate::engine::{Model, ModelVersion};
 use crate::faults::{self, Point};
 use crate::series::observation::NextOffset;
+use crate::worker::inquiry::{Facts, Found, Wish};
 use crate::worker::ports::{
-    Activity, Clock, Committed, Error, Models, Observer, Sink, Snapshots, Source, Tape,
+    Activity, Answer, Clock, Error, Loaded, Models, Observer, Question, Sink, Snapshots, Source, Tape,
 };
-use crate::worker::restore::{self, Plan, Prospect, Verdict};
+use crate::worker::restore::{self, Plan, Verdict};
 use crate::worker::run::{Link, Worker, back_off};
-use crate::worker::slot::Phase;
+use crate::worker::slot::{Asking, Phase, Slot};
 use crate::worker::snapshots::{Progress, Wanted};
 
-/// Partitions restored between two turns at most: the others keep running.
-const RESTORES_PER_TURN: usize = 8;
+/// Restores begun between two turns at most: their committed offsets are one question, which all of them wait for.
+const RESTORES_PER_TURN: usize = 64;
+/// How long a turn waits for a record while an answer is waited for. Longer would make a restore of several questions
+/// slow, shorter would only spin.
+const ANSWER_LOOK: Duration = Duration::from_millis(2);
+/// Versions of the weights that are loaded at once; what a further one is asked for with comes after these.
+const MODELS_MAX: usize = 8;
 /// Longest pause before a partition's restore is tried again: what it waits for most is the transaction of a killed
 /// member, 15 s.
 const RETRY_MAX: Duration = Duration::from_secs(4);
@@ -54,175 +60,248 @@ where
         Ok(())
     }
 
+    /// Begins the restores that are due, and goes on with those that an answer has come for.
     pub(super) fn restore_due(&mut self) -> Result<(), Error> {
         if self.link != Link::Up {
             return Ok(());
         }
-        let now = self.clock.now();
         self.choose_suspect();
+        self.begin_restores();
+        self.hear()
+    }
+
+    /// How long a turn may wait for a record where an answer is waited for beside it.
+    pub(super) fn asking_patience(&self) -> Option<Duration> {
+        let asks = |slot: &Slot| matches!(slot.phase, Phase::Asking(_));
+        self.crew.slots.iter().any(asks).then_some(ANSWER_LOOK)
+    }
+
+    /// What is committed is asked for all together: one answer for many partitions.
+    fn begin_restores(&mut self) {
+        let now = self.clock.now();
+        let is_due = |phase: &Phase| matches!(phase, Phase::Waiting { due, .. } if *due <= now);
         let due: Vec<usize> = (0..self.crew.slots.len())
-            .filter(|place| matches!(self.crew.slots[*place].phase, Phase::Waiting { due, .. } if due <= now))
+            .filter(|place| is_due(&self.crew.slots[*place].phase))
             .filter(|place| self.trial.admits(self.crew.slots[*place].id))
             .take(RESTORES_PER_TURN)
             .collect();
         if due.is_empty() {
-            return Ok(());
+            return;
         }
-        self.observer.activity(Activity::Restoring);
-        let ids: Vec<_> = due.iter().map(|place| self.crew.slots[*place].id).collect();
-        let committed = self.source.committed(&ids);
-        for (index, place) in due.into_iter().enumerate() {
-            self.observer.activity(Activity::Restoring);
-            self.crew.busy = Some(self.crew.slots[place].id);
-            let restored = match &committed {
-                Ok(committed) => self.restore(place, &committed[index]),
-                Err(error) => Err(error.clone()),
+        let ids = due.iter().map(|place| self.crew.slots[*place].id).collect();
+        let question = Question::Committed(ids);
+        let ticket = self.next_ticket();
+        let asked = self.source.ask(ticket, question.clone());
+        for place in due {
+            faults::point(Point::Restore);
+            let slot = &mut self.crew.slots[place];
+            let Phase::Waiting {
+                attempts, sentence, ..
+            } = &mut slot.phase
+            else {
+                unreachable!("only what waits is due");
             };
-            self.crew.busy = None;
-            match restored {
-                Ok(()) => {}
-                Err(error) if error.ends_worker() => return Err(error),
-                Err(error) => self.wait(place, error.to_string()),
-            }
-        }
-        Ok(())
-    }
-
-    fn restore(&mut self, place: usize, committed: &Committed) -> Result<(), Error> {
-        faults::point(Point::Restore);
-        if self.cluster.is_none() {
-            // A first snapshot needs it too, so not only where one is searched.
-            self.cluster = Some(self.source.cluster()?);
-        }
-        let slot = &mut self.crew.slots[place];
-        match restore::survey(&mut self.source, &self.config, slot, committed)? {
-            Verdict::Search(prospect) => {
-                let at_most = prospect.next;
-                self.search(place, prospect, at_most)
-            }
-            Verdict::Go(plan) => self.open(place, *plan),
-            Verdict::Park(sentence) => {
-                slot.phase = Phase::Parked(sentence);
-                Ok(())
-            }
-            Verdict::Wait(sentence) => {
-                self.wait(place, sentence);
-                Ok(())
+            slot.phase = Phase::Asking(Box::new(Asking {
+                ticket,
+                wish: Wish::Cluster(question.clone()),
+                reading: None,
+                progress: Arc::default(),
+                moved: now,
+                attempts: *attempts,
+                sentence: sentence.take(),
+                facts: Facts::default(),
+            }));
+            if let Err(error) = &asked {
+                self.wait(place, error.to_string());
             }
         }
     }
 
-    /// Asks for the newest snapshot of a partition at `at_most` or before.
-    pub(super) fn search(
-        &mut self,
-        place: usize,
-        prospect: Box<Prospect>,
-        at_most: NextOffset,
-    ) -> Result<(), Error> {
+    const fn next_ticket(&mut self) -> u64 {
         self.ticket += 1;
-        let cluster = self
-            .cluster
-            .clone()
-            .expect("asked for before anything is restored");
-        let slot = &mut self.crew.slots[place];
-        let progress = Arc::<Progress>::default();
-        self.snapshots.load(Wanted {
-            ticket: self.ticket,
-            id: slot.id,
-            topic: self.config.topics[slot.id.topic].clone(),
-            at_most,
-            cluster,
-            fingerprint: self.fingerprint,
-            log: prospect.known.clone(),
-            form: Arc::clone(&self.form),
-            progress: Arc::clone(&progress),
-        })?;
-        let attempts = match slot.phase {
-            Phase::Waiting { attempts, .. } => attempts,
-            _ => 0,
-        };
-        slot.phase = Phase::Loading {
-            ticket: self.ticket,
-            reading: None,
-            moved: self.clock.now(),
-            attempts,
-            prospect,
-            progress,
-        };
+        self.ticket
+    }
+
+    /// Takes the answers that have come.
+    ///
+    /// # Errors
+    /// What ends the worker.
+    fn hear(&mut self) -> Result<(), Error> {
+        while let Some((ticket, answer)) = self.source.answered() {
+            let answer = match answer {
+                Err(error) if error.ends_worker() => return Err(error),
+                other => other,
+            };
+            if let Ok(Answer::Cluster(id)) = &answer {
+                self.cluster = Some(id.clone());
+            }
+            for place in 0..self.crew.slots.len() {
+                self.hear_answer(place, ticket, &answer);
+            }
+        }
+        while let Some(Loaded { version, found }) = self.models.loaded() {
+            self.models_asked.remove(&version);
+            for place in 0..self.crew.slots.len() {
+                self.hear_model(place, version, &found);
+            }
+        }
         Ok(())
+    }
+
+    fn hear_answer(&mut self, place: usize, ticket: u64, answer: &Result<Answer, Error>) {
+        let slot = &mut self.crew.slots[place];
+        let id = slot.id;
+        let Some(asking) = slot.asking(ticket) else { return };
+        let Wish::Cluster(question) = &asking.wish else {
+            return;
+        };
+        match (question.clone(), answer) {
+            (_, Err(error)) => return self.wait(place, error.to_string()),
+            (Question::Committed(_), Ok(Answer::Committed(all))) if asking.facts.is_empty() => {
+                // The first one, asked for many: it knows its own only, so that a look at the others is another question.
+                let own = all.iter().filter(|entry| entry.partition == id).cloned();
+                let own = Answer::Committed(own.collect());
+                asking.facts.learn(Question::Committed(vec![id]), own);
+            }
+            (question, Ok(answer)) => asking.facts.learn(question, answer.clone()),
+        }
+        self.advance(place);
+    }
+
+    fn hear_model(&mut self, place: usize, version: ModelVersion, found: &Result<Option<Arc<Model>>, Error>) {
+        let Phase::Asking(asking) = &mut self.crew.slots[place].phase else {
+            return;
+        };
+        match (&asking.wish, found) {
+            (Wish::Models(versions), Ok(model)) if versions.contains(&version) => {
+                asking.facts.learn_model(version, model.clone());
+                self.advance(place);
+            }
+            (Wish::Models(versions), Err(error)) if versions.contains(&version) => {
+                self.wait(place, error.to_string());
+            }
+            _ => {}
+        }
     }
 
     /// The answer to a search. One that was asked for before the partition was taken away, or began again, is dropped.
-    pub(super) fn loaded(&mut self, ticket: u64, found: Result<Option<Box<(Header, Content)>>, Error>) {
-        let searched =
-            |phase: &Phase| matches!(phase, Phase::Loading { ticket: asked, .. } if *asked == ticket);
-        let Some(place) = self.crew.slots.iter().position(|slot| searched(&slot.phase)) else {
+    pub(super) fn loaded(&mut self, ticket: u64, found: Result<Found, Error>) {
+        let asks = |slot: &mut Slot| slot.asking(ticket).is_some();
+        let Some(place) = self.crew.slots.iter_mut().position(asks) else {
             return;
         };
-        let Some(prospect) = self.end_search(place) else {
-            return;
-        };
-        self.crew.busy = Some(self.crew.slots[place].id);
-        self.observer.activity(Activity::Restoring);
-        let opened = match found {
-            Ok(Some(found)) => self.open_snapshot(place, prospect, *found),
-            Ok(None) => restore::from_base(
-                &mut self.source,
-                &self.config,
-                self.crew.slots[place].id,
-                *prospect,
-            )
-            .and_then(|plan| self.open(place, plan)),
-            Err(error) => Err(error),
-        };
-        self.crew.busy = None;
-        if let Err(error) = opened {
-            self.wait(place, error.to_string());
+        match found {
+            Ok(found) => {
+                if let Some(asking) = self.crew.slots[place].asking(ticket) {
+                    asking.facts.learn_snapshot(found);
+                }
+                self.advance(place);
+            }
+            Err(error) => self.wait(place, error.to_string()),
         }
     }
 
-    /// The partition waits again instead of being loaded; gives what was known of it.
-    pub(super) fn end_search(&mut self, place: usize) -> Option<Box<Prospect>> {
+    /// Goes on with a restore as far as what is known reaches.
+    pub(super) fn advance(&mut self, place: usize) {
+        let newest = self.models.newest();
         let slot = &mut self.crew.slots[place];
-        let &mut Phase::Loading { attempts, .. } = &mut slot.phase else {
-            return None;
+        let Phase::Asking(asking) = &mut slot.phase else {
+            return;
         };
-        let waiting = Phase::Waiting {
-            due: self.clock.now(),
-            attempts,
-            sentence: None,
+        let mut facts = mem::take(&mut asking.facts);
+        self.crew.busy = Some(slot.id);
+        let verdict = if self.cluster.is_none() {
+            // A first snapshot needs it too, so not only where one is searched.
+            Err(Wish::Cluster(Question::Cluster))
+        } else {
+            restore::consider(&self.config, slot, &facts, &newest)
         };
-        match mem::replace(&mut slot.phase, waiting) {
-            Phase::Loading { prospect, .. } => Some(prospect),
-            _ => unreachable!("it was just looked at"),
+        match verdict {
+            Err(wish) => self.ask_for(place, facts, wish),
+            Ok(Verdict::Refuse(reason)) => {
+                let topic = &self.config.topics[slot.id.topic];
+                let partition = slot.id.partition;
+                let sentence = format!("snapshot of topic `{topic}` partition {partition}: {reason}");
+                self.snapshots_refused.push(sentence);
+                if let Some(next) = facts.snapshot_found() {
+                    facts.refuse_snapshots(next);
+                }
+                let Phase::Asking(asking) = &mut slot.phase else {
+                    return;
+                };
+                asking.facts = facts;
+                self.advance(place);
+            }
+            Ok(Verdict::Open(plan)) => {
+                if let Err(error) = self.open(place, *plan, facts) {
+                    self.wait(place, error.to_string());
+                }
+            }
+            Ok(Verdict::Park(sentence)) => slot.phase = Phase::Parked(sentence),
+            Ok(Verdict::Wait(sentence)) => self.wait(place, sentence),
+        }
+        self.crew.busy = None;
+    }
+
+    fn ask_for(&mut self, place: usize, facts: Facts, wish: Wish) {
+        let ticket = self.next_ticket();
+        let asked = match &wish {
+            Wish::Cluster(question) => self.source.ask(ticket, question.clone()),
+            Wish::Snapshot(at_most) => self.search(place, ticket, &facts, *at_most),
+            Wish::Models(versions) => self.ask_for_models(versions),
+        };
+        if let Err(error) = asked {
+            return self.wait(place, error.to_string());
+        }
+        if let Phase::Asking(asking) = &mut self.crew.slots[place].phase {
+            asking.ticket = ticket;
+            asking.wish = wish;
+            (asking.reading, asking.moved) = (None, self.clock.now());
+            asking.facts = facts;
         }
     }
 
-    fn open_snapshot(
-        &mut self,
-        place: usize,
-        prospect: Box<Prospect>,
-        (header, content): (Header, Content),
-    ) -> Result<(), Error> {
-        let id = self.crew.slots[place].id;
-        let other = restore::other_log(&mut self.source, id, prospect.ends.start, &header)?;
-        if let Some(reason) = other {
-            let topic = &self.config.topics[id.topic];
-            self.snapshots_refused.push(format!(
-                "snapshot of topic `{topic}` partition {} at {}: {reason}",
-                id.partition, header.next
-            ));
-            return self.search(place, prospect, NextOffset(header.next.0 - 1));
+    /// Each version is loaded once, however many partitions want it.
+    fn ask_for_models(&mut self, versions: &[ModelVersion]) -> Result<(), Error> {
+        for &version in versions {
+            if self.models_asked.len() < MODELS_MAX && !self.models_asked.contains(&version) {
+                self.models.load(version)?;
+                self.models_asked.insert(version);
+            }
         }
-        self.open(place, restore::from_snapshot(*prospect, &header, content))
+        Ok(())
     }
 
-    fn open(&mut self, place: usize, plan: Plan) -> Result<(), Error> {
-        let from = plan.from;
+    /// Asks for the newest snapshot of a partition at `at_most` or before.
+    fn search(&mut self, place: usize, ticket: u64, facts: &Facts, at_most: NextOffset) -> Result<(), Error> {
+        let cluster = self.cluster.clone();
+        let slot = &mut self.crew.slots[place];
+        let id = slot.id;
+        let progress = Arc::<Progress>::default();
+        if let Phase::Asking(asking) = &mut slot.phase {
+            asking.progress = Arc::clone(&progress);
+        }
+        self.snapshots.load(Wanted {
+            ticket,
+            id,
+            topic: self.config.topics[id.topic].clone(),
+            at_most,
+            cluster: cluster.expect("asked for before anything else"),
+            fingerprint: self.fingerprint,
+            log: restore::committed_log(facts, id),
+            form: Arc::clone(&self.form),
+            progress,
+        })
+    }
+
+    fn open(&mut self, place: usize, plan: Plan, facts: Facts) -> Result<(), Error> {
+        let (from, missing) = (plan.from, plan.missing);
         let now = self.clock.now();
         let id = self.crew.slots[place].id;
+        self.observer.activity(Activity::Restoring);
+        self.crew.slots[place].made_of = plan.snapshot;
         let about = (&self.config, id);
-        let (opened, missing) = restore::open(&self.crew.engine, &mut self.models, about, plan, now)?;
+        let opened = restore::open(&self.crew.engine, about, plan, facts.into_content(), now);
         self.source.start(id, from)?;
         self.models_missing += missing;
         let slot = &mut self.crew.slots[place];
@@ -230,17 +309,17 @@ where
         Ok(())
     }
 
+    /// Tries again later, from the beginning.
     pub(super) fn wait(&mut self, place: usize, reason: String) {
-        let now = self.clock.now();
-        if let Phase::Waiting {
-            due,
+        let slot = &mut self.crew.slots[place];
+        let Phase::Asking(asking) = &slot.phase else {
+            return;
+        };
+        let attempts = asking.attempts + 1;
+        slot.phase = Phase::Waiting {
+            due: self.clock.now() + back_off(attempts).min(RETRY_MAX),
             attempts,
-            sentence,
-        } = &mut self.crew.slots[place].phase
-        {
-            *attempts += 1;
-            *due = now + back_off(*attempts).min(RETRY_MAX);
-            *sentence = Some(reason);
-        }
+            sentence: Some(reason),
+        };
     }
 }

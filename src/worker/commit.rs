@@ -31,18 +31,17 @@ where
 
     /// Commits everything that was settled.
     pub(super) fn commit_now(&mut self) -> Result<(), Error> {
-        let offsets: Vec<_> = self
-            .crew
-            .slots
+        let uncommitted = self.crew.slots.iter().filter(|slot| is_uncommitted(slot));
+        let positions: Vec<_> = uncommitted
+            .filter_map(|slot| Some((slot.id, slot.open()?)))
+            .map(|(id, open)| (id, open.position, open.metadata()))
+            .collect();
+        let offsets: Vec<_> = positions
             .iter()
-            .filter(|slot| is_uncommitted(slot))
-            .filter_map(|slot| {
-                let open = slot.open()?;
-                Some(Commit {
-                    partition: slot.id,
-                    next: open.position,
-                    metadata: &open.metadata,
-                })
+            .map(|(partition, next, metadata)| Commit {
+                partition: *partition,
+                next: *next,
+                metadata,
             })
             .collect();
         if offsets.is_empty() {
@@ -50,9 +49,9 @@ where
         }
         self.observer.activity(Activity::Committing);
         let began = self.clock.now();
-        // Read anew for each commit: the generation is the fence.
-        let membership = self.source.membership()?;
-        self.crew.publisher.sink.commit(&offsets, &membership)?;
+        let source = &mut self.source;
+        let sink = &mut self.crew.publisher.sink;
+        sink.commit(&offsets, &mut || source.membership())?;
         let now = self.clock.now();
         for slot in &mut self.crew.slots {
             if !is_uncommitted(slot) {
@@ -60,10 +59,10 @@ where
             }
             if let Some(open) = slot.open_mut() {
                 open.committed = open.position;
-                open.noted = Some(open.metadata.clone());
+                open.noted = Some(open.log_text.clone());
                 self.records_lost += mem::take(&mut open.lost_uncounted);
                 slot.remembered = slot.open().map(|open| open.committed);
-                slot.failures.1 = 0;
+                slot.succeeded();
             }
             self.trial.passed(slot.id);
         }

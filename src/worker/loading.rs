@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::series::observation::NextOffset;
+use crate::worker::inquiry::Wish;
 use crate::worker::ports::{Clock, Models, Observer, Sink, Snapshots, Source, Tape};
 use crate::worker::run::Worker;
 use crate::worker::slot::Phase;
@@ -27,24 +28,19 @@ where
         while let Some((ticket, next)) = self.snapshots.reading() {
             self.heard = now;
             for slot in &mut self.crew.slots {
-                if let Phase::Loading {
-                    ticket: asked,
-                    reading,
-                    moved,
-                    ..
-                } = &mut slot.phase
-                    && *asked == ticket
-                {
-                    (*reading, *moved) = (Some(next), now);
+                if let Some(asking) = slot.asking(ticket) {
+                    (asking.reading, asking.moved) = (Some(next), now);
                 }
             }
         }
         for place in 0..self.crew.slots.len() {
-            if let Phase::Loading { reading, moved, .. } = &self.crew.slots[place].phase {
+            if let Phase::Asking(asking) = &self.crew.slots[place].phase
+                && matches!(asking.wish, Wish::Snapshot(_))
+            {
                 // One that has not begun waits for others: it hangs where they do.
-                let since = reading.map_or((*moved).max(self.heard), |_| *moved);
+                let (reading, moved) = (asking.reading, asking.moved);
+                let since = reading.map_or(moved.max(self.heard), |_| moved);
                 if now.saturating_sub(since) > PATIENCE {
-                    let reading = *reading;
                     self.give_up_search(place, reading);
                 }
             }
@@ -54,9 +50,6 @@ where
     /// Goes on to the next older snapshot where one hangs. Where the store has not got as far as one it is away, as one that
     /// answers with an error.
     fn give_up_search(&mut self, place: usize, reading: Option<NextOffset>) {
-        let Some(prospect) = self.end_search(place) else {
-            return;
-        };
         let waited_s = PATIENCE.as_secs();
         let Some(next) = reading else {
             self.wait(
@@ -67,15 +60,16 @@ where
             );
             return;
         };
-        let id = self.crew.slots[place].id;
-        let topic = &self.config.topics[id.topic];
+        let slot = &mut self.crew.slots[place];
+        let topic = &self.config.topics[slot.id.topic];
         self.snapshots_refused.push(format!(
             "snapshot of topic `{topic}` partition {} at {next}: nothing more of it could be read for {waited_s} s, what is \
              older stands in; look at the disk or mount behind it",
-            id.partition
+            slot.id.partition
         ));
-        if let Err(error) = self.search(place, prospect, NextOffset(next.0 - 1)) {
-            self.wait(place, error.to_string());
+        if let Phase::Asking(asking) = &mut slot.phase {
+            asking.facts.refuse_snapshots(next);
         }
+        self.advance(place);
     }
 }

@@ -25,7 +25,9 @@ mod commit;
 pub mod config;
 mod crew;
 mod degrade;
+mod inquiry;
 mod loading;
+pub mod metadata;
 pub mod ports;
 mod publisher;
 pub mod report;
@@ -36,6 +38,7 @@ pub mod snapshots;
 pub mod switch_log;
 
 pub use config::Config;
+pub use metadata::Metadata;
 pub use report::{Outcomes, TurnReport};
 pub use run::{Ports, Worker, panic_text};
 pub use switch_log::{METADATA_BYTES_MAX, SwitchLog};

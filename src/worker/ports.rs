@@ -1,8 +1,9 @@
 //! What a worker asks of the world. Kafka stands behind it in service, a simulation in tests.
 //!
-//! Every call is made on the worker's own thread and may block for as long as its implementation bounds it. Nothing
-//! here is asynchronous, and nothing calls back into the worker: a rebalance is a return value of [`Source::poll`], and
-//! the group waits until the worker has answered it.
+//! Every call is made on the worker's own thread. Nothing calls back into the worker: a rebalance is a return value of
+//! [`Source::poll`], and the group waits until the worker has answered it. What serves all partitions together (a poll, a
+//! commit, a new producer) may block for as long as its implementation bounds it. What one partition needs to be restored
+//! never does, since the others are served meanwhile: it is asked for, and the answer is looked for between turns.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,6 +87,40 @@ pub struct Log {
     pub end: NextOffset,
 }
 
+/// What is asked of the cluster to restore partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The cluster's id: offsets mean nothing in another one.
+    Cluster,
+    /// Every partition of a topic, whoever owns it.
+    Partitions(usize),
+    /// Committed offsets. Trouble where a transaction is pending on one of them, which is told soon.
+    Committed(Vec<PartitionId>),
+    /// Ends of a partition's log.
+    Log(PartitionId),
+    /// The first offset whose record is at or after that Kafka time, milliseconds since 1970.
+    OffsetAt(PartitionId, i64),
+    /// The last record before that offset.
+    RecordBefore(PartitionId, NextOffset),
+}
+
+/// The answer to the [`Question`] of the same name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The cluster's id.
+    Cluster(String),
+    /// All there are.
+    Partitions(Vec<PartitionId>),
+    /// In the order asked for.
+    Committed(Vec<Committed>),
+    /// Asked from the broker.
+    Log(Log),
+    /// `None` where no record is.
+    OffsetAt(Option<NextOffset>),
+    /// `None` where none is left.
+    RecordBefore(Option<Anchor>),
+}
+
 /// The consuming side: a static member of the pipeline's group.
 pub trait Source {
     /// Proof of membership, to be sent with a commit.
@@ -122,46 +157,25 @@ pub trait Source {
     /// The partition stays paused; try again.
     fn start(&mut self, partition: PartitionId, from: NextOffset) -> Result<(), Error>;
 
-    /// Every partition of a topic, whoever owns it.
+    /// Begins to ask the cluster; the answer comes by [`Source::answered`] with the ticket, sooner or later.
     ///
     /// # Errors
-    /// Transient.
-    fn partitions(&mut self, topic: usize) -> Result<Vec<PartitionId>, Error>;
+    /// Transient: nothing was begun.
+    fn ask(&mut self, ticket: u64, question: Question) -> Result<(), Error>;
 
-    /// Committed offsets, in the order asked for.
+    /// An answer that has come, with the ticket of its question. Does not wait for one.
     ///
     /// # Errors
-    /// Transient; where a transaction is pending on one of them too. Gives up soon: other partitions wait meanwhile.
-    fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error>;
+    /// Within: transient, or [`Error::InstanceInUse`] and [`Error::Fatal`].
+    fn answered(&mut self) -> Option<(u64, Result<Answer, Error>)>;
 
-    /// Ends of a partition's log, asked from the broker.
-    ///
-    /// # Errors
-    /// Transient.
-    fn log(&mut self, partition: PartitionId) -> Result<Log, Error>;
-
-    /// The first offset whose record is at or after `timestamp_ms`; `None` where no record is.
-    ///
-    /// # Errors
-    /// Transient.
-    fn offset_at(&mut self, partition: PartitionId, timestamp_ms: i64) -> Result<Option<NextOffset>, Error>;
-
-    /// The last record before `next`; `None` where none is left.
-    ///
-    /// # Errors
-    /// Transient.
-    fn record_before(&mut self, partition: PartitionId, next: NextOffset) -> Result<Option<Anchor>, Error>;
-
-    /// The cluster's id: offsets mean nothing in another one.
-    ///
-    /// # Errors
-    /// Transient.
-    fn cluster(&mut self) -> Result<String, Error>;
+    /// Nobody waits any more for an answer to what was asked so far.
+    fn forget(&mut self);
 
     /// The log's end as last heard, without asking: for lag.
     fn end_heard(&self, partition: PartitionId) -> Option<NextOffset>;
 
-    /// Membership as of now. To be read anew for every commit.
+    /// Membership as of now. To be read anew for every commit, right before the group is told of it.
     ///
     /// # Errors
     /// [`Error::NotMember`] where the group no longer knows this member: a commit would not be fenced.
@@ -203,6 +217,9 @@ pub struct Commit<'a> {
     pub metadata: &'a str,
 }
 
+/// Reads [`Source::membership`].
+pub type ReadMembership<'a, M> = dyn FnMut() -> Result<M, Error> + 'a;
+
 /// The producing side: one transactional producer.
 ///
 /// Any error but those of [`Sink::connect`] means that the outcome is unknown: the worker calls [`Sink::discard`] and
@@ -225,14 +242,31 @@ pub trait Sink {
     fn publish(&mut self, to: Destination, record: &Outgoing<'_>) -> Result<(), Error>;
 
     /// Puts `offsets` into the open transaction, beginning one where none is, and commits it. `Ok` only where it is
-    /// known to be committed, and every record of it delivered.
+    /// known to be committed, and every record of it delivered. `membership` is read once, when everything is delivered
+    /// and the offsets are put into the transaction next: delivering may take seconds, and the generation is the fence.
     ///
     /// # Errors
-    /// Unknown outcome.
-    fn commit(&mut self, offsets: &[Commit<'_>], membership: &Self::Membership) -> Result<(), Error>;
+    /// Unknown outcome; that of `membership` as it is.
+    fn commit(
+        &mut self,
+        offsets: &[Commit<'_>],
+        membership: &mut ReadMembership<'_, Self::Membership>,
+    ) -> Result<(), Error>;
 
     /// Drops the producer with all that it holds. Never aborts. No effect where there is none.
     fn discard(&mut self);
+}
+
+/// How a load of a version has ended.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Which one.
+    pub version: ModelVersion,
+    /// `None` where it is not there.
+    ///
+    /// # Errors
+    /// Transient: the store is away.
+    pub found: Result<Option<Arc<Model>>, Error>,
 }
 
 /// The pipeline's versions of weights.
@@ -241,11 +275,14 @@ pub trait Models {
     /// stored before the first commit.
     fn newest(&mut self) -> Arc<Model>;
 
-    /// A version that a switch log names.
+    /// Begins to load a version that a switch log names; the answer comes by [`Models::loaded`].
     ///
     /// # Errors
-    /// [`Error::Transient`] where the store is away; `Ok(None)` where the version is not there.
-    fn load(&mut self, version: ModelVersion) -> Result<Option<Arc<Model>>, Error>;
+    /// Transient: nothing was begun.
+    fn load(&mut self, version: ModelVersion) -> Result<(), Error>;
+
+    /// A version whose load has ended. Does not wait for one.
+    fn loaded(&mut self) -> Option<Loaded>;
 }
 
 /// Snapshots at rest. Nothing here blocks: reading and writing happen elsewhere, and how they end is asked for.
@@ -332,7 +369,7 @@ pub enum Activity {
     Committing,
     /// In a blocking call of a new producer.
     Connecting,
-    /// In a blocking call of a restore.
+    /// Making the state of a partition.
     Restoring,
     /// Closing the clients.
     Closing,

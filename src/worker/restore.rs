@@ -2,17 +2,19 @@
 //! mouth shut, up to what is committed.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::snapshot::{Anchor, Content, Header};
 use crate::engine::{self, Engine, Model, ModelVersion};
+use crate::faults::{self, Mechanism};
 use crate::series::observation::NextOffset;
 use crate::worker::Config;
 use crate::worker::batch::Batch;
-use crate::worker::ports::{Committed, Error, Log, Models, PartitionId, Source};
-use crate::worker::publisher::Voice;
+use crate::worker::inquiry::{Facts, Wish};
+use crate::worker::metadata::Metadata;
+use crate::worker::ports::{Log, PartitionId};
+use crate::worker::publisher::{Voice, as_u64};
 use crate::worker::slot::{Open, Slot};
 use crate::worker::switch_log::{SWITCHES_MAX, SwitchLog};
 
@@ -21,10 +23,10 @@ const REBUILD_RECORDS_MIN: i64 = 10_000;
 
 /// What is to be done with a partition.
 pub(crate) enum Verdict {
-    /// Something was served: there may be a snapshot.
-    Search(Box<Prospect>),
-    /// Read it from there on.
-    Go(Box<Plan>),
+    /// Make its state, and read it from there on.
+    Open(Box<Plan>),
+    /// The snapshot that was found is not of this log; the reason says why.
+    Refuse(String),
     /// It cannot be read until somebody looks; the sentence says why.
     Park(String),
     /// Not now; the sentence says why.
@@ -33,14 +35,14 @@ pub(crate) enum Verdict {
 
 /// What the group and the log say of a partition.
 #[derive(Clone, Debug)]
-pub(crate) struct Prospect {
+struct Prospect {
     /// As the group knows it.
-    pub(crate) next: NextOffset,
+    next: NextOffset,
     /// The committed offset's metadata; `None` where it is not ours. Where an operator has set the offset back and kept the
     /// metadata, its later switches are made again where they were made.
-    pub(crate) known: Option<SwitchLog>,
+    known: Option<SwitchLog>,
     /// Ends of the log.
-    pub(crate) ends: Log,
+    ends: Log,
 }
 
 /// How a partition is restored.
@@ -53,9 +55,19 @@ pub(crate) struct Plan {
     history: Voice,
     rebuilt: bool,
     lost: u64,
-    /// State as of `from`, with the offset that its snapshot is of.
-    content: Option<(NextOffset, Content)>,
+    /// Offset of the snapshot that the state is made of.
+    pub(crate) snapshot: Option<NextOffset>,
     anchor: Option<Anchor>,
+    /// One for each entry of `log`.
+    versions: Vec<Arc<Model>>,
+    /// Versions that the log named and that are not there.
+    pub(crate) missing: u64,
+}
+
+impl Verdict {
+    fn of(plan: Plan) -> Self {
+        Self::Open(Box::new(plan))
+    }
 }
 
 impl Prospect {
@@ -70,22 +82,27 @@ impl Prospect {
     }
 }
 
-/// Looks at what the group and the log say.
+/// What is to be done with a partition by what is known of it. Run again with each answer: changes nothing of `slot` that
+/// a further run would see.
 ///
 /// # Errors
-/// As of the source.
-pub(crate) fn survey<S: Source>(
-    source: &mut S,
+/// What has to be known first.
+pub(crate) fn consider(
     config: &Config,
     slot: &mut Slot,
-    committed: &Committed,
-) -> Result<Verdict, Error> {
+    facts: &Facts,
+    newest: &Arc<Model>,
+) -> Result<Verdict, Wish> {
     let id = slot.id;
+    let committed = &facts.committed(vec![id])?[0];
     let Some(next) = committed.next else {
-        return plan_without_offset(source, config, slot);
+        return match without_offset(config, slot, facts)? {
+            Verdict::Open(plan) => serve(config, facts, *plan, newest).map(Verdict::of),
+            other => Ok(other),
+        };
     };
     slot.remembered = Some(next);
-    let ends = source.log(id)?;
+    let ends = facts.log(id)?;
     if next > ends.end {
         return Ok(Verdict::Park(format!(
             "topic `{}` partition {}: the committed offset {next} lies beyond the log's end {}: the topic was created \
@@ -93,26 +110,60 @@ pub(crate) fn survey<S: Source>(
             config.topics[id.topic], id.partition, ends.end
         )));
     }
-    let known = committed.metadata.parse::<SwitchLog>().ok();
+    let metadata = committed.metadata.parse::<Metadata>().ok();
+    if let Some(last) = metadata.as_ref().and_then(|metadata| metadata.last)
+        && let Some(found) = another_record(facts, id, ends.start, last)?
+    {
+        return Ok(Verdict::Park(format!(
+            "topic `{}` partition {}: its record {} is of {} ms, and the one that was read and committed there was of {} ms: \
+             the topic was created anew, or lost its newest records and was written on; stop the pipeline and set its \
+             group's offsets, to the log's beginning to have all of it read, or to {next} again to go on there",
+            config.topics[id.topic], id.partition, found.offset, found.timestamp_ms, last.timestamp_ms
+        )));
+    }
+    let known = metadata.map(|metadata| metadata.log);
     let served_nothing = known.as_ref().is_some_and(|known| known.entries().is_empty());
     let prospect = Prospect { next, known, ends };
-    if served_nothing {
-        let plan = from_base(source, config, id, prospect)?;
-        return Ok(Verdict::Go(Box::new(plan)));
+    let at_most = slot.newest_trusted(next).filter(|_| !served_nothing);
+    let snapshot = match at_most {
+        Some(at_most) => facts.snapshot(at_most)?,
+        None => None,
+    };
+    let plan = match snapshot {
+        Some(header) => match other_log(facts, id, ends.start, header)? {
+            Some(reason) => return Ok(Verdict::Refuse(reason)),
+            None => from_snapshot(prospect, header),
+        },
+        None => from_base(config, facts, id, prospect)?,
+    };
+    serve(config, facts, plan, newest).map(Verdict::of)
+}
+
+/// Base and switch log as the committed offset's metadata says them; `None` where that is not ours, or not known.
+pub(crate) fn committed_log(facts: &Facts, id: PartitionId) -> Option<SwitchLog> {
+    let committed = facts.committed(vec![id]).ok()?;
+    let metadata = committed[0].metadata.parse::<Metadata>().ok()?;
+    Some(metadata.log)
+}
+
+/// What the log holds in the place of the last record that was committed, where that is another one: so this is another
+/// log. One that is not there any more proves nothing: it was deleted, or compacted away.
+fn another_record(
+    facts: &Facts,
+    id: PartitionId,
+    start: NextOffset,
+    last: Anchor,
+) -> Result<Option<Anchor>, Wish> {
+    if start.is_past(last.offset) || faults::is_off(Mechanism::LogIdentity) {
+        return Ok(None);
     }
-    Ok(Verdict::Search(Box::new(prospect)))
+    let found = facts.record_before(id, last.offset.next())?;
+    let another = |found: &Anchor| found.offset == last.offset && found.timestamp_ms != last.timestamp_ms;
+    Ok(found.filter(another))
 }
 
 /// Without a snapshot: from the base, or from `rebuild` ago.
-///
-/// # Errors
-/// As of the source.
-pub(crate) fn from_base<S: Source>(
-    source: &mut S,
-    config: &Config,
-    id: PartitionId,
-    prospect: Prospect,
-) -> Result<Plan, Error> {
+fn from_base(config: &Config, facts: &Facts, id: PartitionId, prospect: Prospect) -> Result<Plan, Wish> {
     let mut plan = Plan {
         known: prospect.known.clone(),
         from: NextOffset(0),
@@ -125,8 +176,10 @@ pub(crate) fn from_base<S: Source>(
         lost: prospect.lost(),
         // Foreign metadata names no base: as if it were too long ago.
         log: prospect.known.unwrap_or_else(|| SwitchLog::new(NextOffset(0))),
-        content: None,
+        snapshot: None,
         anchor: None,
+        versions: Vec::new(),
+        missing: 0,
     };
     if plan.log.base() < prospect.ends.start && !plan.log.entries().is_empty() {
         // The oldest of what made the state is deleted: what is left makes another one.
@@ -139,7 +192,7 @@ pub(crate) fn from_base<S: Source>(
         plan.log = SwitchLog::new(plan.committed);
         plan.rebuilt = true;
     } else if plan.rebuilt || is_long(&plan) {
-        rebuild(source, config, id, &mut plan)?;
+        rebuild(config, facts, id, &mut plan)?;
     }
     // The versions of the time before the oldest snapshot were forgotten, and no snapshot is left.
     plan.rebuilt |= plan.log.reach_back();
@@ -148,7 +201,7 @@ pub(crate) fn from_base<S: Source>(
 }
 
 /// From a snapshot that was found to fit.
-pub(crate) fn from_snapshot(prospect: Prospect, header: &Header, content: Content) -> Plan {
+fn from_snapshot(prospect: Prospect, header: &Header) -> Plan {
     let committed = prospect.committed();
     let lost = prospect.lost();
     let known = prospect.known.clone();
@@ -170,25 +223,24 @@ pub(crate) fn from_snapshot(prospect: Prospect, header: &Header, content: Conten
         history: Voice::Replay,
         rebuilt: deleted || forgotten,
         lost,
-        content: Some((header.next, content)),
+        snapshot: Some(header.next),
         anchor: header.anchor,
+        versions: Vec::new(),
+        missing: 0,
     }
 }
 
 /// Why the log is not the one that a snapshot is of; `None` where it is, or nobody can know any more.
-///
-/// # Errors
-/// As of the source.
-pub(crate) fn other_log<S: Source>(
-    source: &mut S,
+fn other_log(
+    facts: &Facts,
     id: PartitionId,
     start: NextOffset,
     header: &Header,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<String>, Wish> {
     let Some(anchor) = header.anchor.filter(|anchor| !start.is_past(anchor.offset)) else {
         return Ok(None);
     };
-    let Some(found) = source.record_before(id, header.next)? else {
+    let Some(found) = facts.record_before(id, header.next)? else {
         return Ok(None);
     };
     // An earlier one: the snapshot's record was compacted away, unless what is left is younger than it was. In a log that
@@ -214,17 +266,12 @@ fn is_long(plan: &Plan) -> bool {
 }
 
 /// Raises the base to `rebuild` before the committed offset's Kafka time.
-fn rebuild<S: Source>(
-    source: &mut S,
-    config: &Config,
-    id: PartitionId,
-    plan: &mut Plan,
-) -> Result<(), Error> {
+fn rebuild(config: &Config, facts: &Facts, id: PartitionId, plan: &mut Plan) -> Result<(), Wish> {
     let span_ms = i64::try_from(config.rebuild.as_millis()).unwrap_or(i64::MAX);
-    let Some(newest) = source.record_before(id, plan.committed)? else {
+    let Some(newest) = facts.record_before(id, plan.committed)? else {
         return Ok(());
     };
-    let found = source.offset_at(id, newest.timestamp_ms.saturating_sub(span_ms))?;
+    let found = facts.offset_at(id, newest.timestamp_ms.saturating_sub(span_ms))?;
     let base = found.unwrap_or(plan.committed).min(plan.committed);
     if base > plan.log.base() {
         plan.log.fold(base);
@@ -235,11 +282,7 @@ fn rebuild<S: Source>(
 
 /// No committed offset: a new partition of a topic that has some starts at its beginning. Everything else waits: where
 /// history exists, "none" is a coordinator in transition, and is never read as 0.
-fn plan_without_offset<S: Source>(
-    source: &mut S,
-    config: &Config,
-    slot: &mut Slot,
-) -> Result<Verdict, Error> {
+fn without_offset(config: &Config, slot: &mut Slot, facts: &Facts) -> Result<Verdict, Wish> {
     let topic = &config.topics[slot.id.topic];
     let partition = slot.id.partition;
     if let Some(next) = slot.remembered {
@@ -248,8 +291,8 @@ fn plan_without_offset<S: Source>(
              topic was created anew, a restart begins with it as with a new one"
         )));
     }
-    let all = source.partitions(slot.id.topic)?;
-    let committed = source.committed(&all)?;
+    let all = facts.partitions(slot.id.topic)?;
+    let committed = facts.committed(all.to_vec())?;
     if committed
         .iter()
         .any(|entry| entry.partition == slot.id && entry.next.is_some())
@@ -272,8 +315,8 @@ fn plan_without_offset<S: Source>(
             "topic `{topic}` partition {partition}: it seems to be new; asking once more"
         )));
     }
-    let start = source.log(slot.id)?.start;
-    Ok(Verdict::Go(Box::new(Plan {
+    let start = facts.log(slot.id)?.start;
+    Ok(Verdict::of(Plan {
         known: None,
         from: start,
         committed: start,
@@ -281,58 +324,55 @@ fn plan_without_offset<S: Source>(
         history: Voice::Replay,
         rebuilt: false,
         lost: 0,
-        content: None,
+        snapshot: None,
         anchor: None,
-    })))
+        versions: Vec::new(),
+        missing: 0,
+    }))
 }
 
-/// State for a plan, with the versions that its log names; and how many of them are not there.
-///
-/// # Errors
-/// Where the store is away.
-pub(crate) fn open<M: Models>(
+/// State for a plan; with the content of its snapshot, where it has one.
+pub(crate) fn open(
     engine: &Engine,
-    models: &mut M,
     (config, id): (&Config, PartitionId),
-    mut plan: Plan,
+    plan: Plan,
+    content: Option<Content>,
     now: Duration,
-) -> Result<(Open, u64), Error> {
-    let newest = models.newest();
-    if plan.log.entries().is_empty() {
-        plan.log.switch(plan.from, newest.version);
-    }
-    let served = serve(models, &config.engine, (&plan.log, plan.from), &newest)?;
-    let behind = served.log.entries().partition_point(|entry| entry.0 <= plan.from);
-    let adopted = behind.max(1);
-    let model = Arc::clone(&served.versions[adopted - 1]);
+) -> Open {
+    let adopted = plan
+        .log
+        .entries()
+        .partition_point(|entry| entry.0 <= plan.from)
+        .max(1);
+    let model = Arc::clone(&plan.versions[adopted - 1]);
     let topic = &config.topics[id.topic];
-    let (snapshot, state) = match plan.content {
-        Some((next, content)) => (Some(next), engine.restore(topic, id.partition, model, content)),
-        None => (None, engine.partition(topic, id.partition, model)),
+    let content = content.filter(|_| plan.snapshot.is_some());
+    let state = match content {
+        Some(content) => engine.restore(topic, id.partition, model, content),
+        None => engine.partition(topic, id.partition, model),
     };
-    let opened = Open {
+    Open {
         state,
         batch: Batch::default(),
         position: plan.from,
         committed: plan.committed,
         muted_until: plan.committed,
         history: plan.history,
-        noted: (plan.known.as_ref() == Some(&served.log)).then(|| served.log.to_string()),
-        metadata: served.log.to_string(),
-        log: served.log,
+        noted: (plan.known.as_ref() == Some(&plan.log)).then(|| plan.log.to_string()),
+        log_text: plan.log.to_string(),
+        log: plan.log,
         adopted,
-        versions: served.versions,
+        versions: plan.versions,
         next_switch: now,
         anchor: plan.anchor,
-        snapshot,
+        snapshot: plan.snapshot,
         next_snapshot: now + stagger(config, id),
         thin: false,
         end_seen: false,
         rebuilt: plan.rebuilt,
         lost: plan.lost,
         lost_uncounted: plan.lost,
-    };
-    Ok((opened, served.missing))
+    }
 }
 
 /// Partitions that were given at once do not write their first snapshots at once.
@@ -341,35 +381,38 @@ fn stagger(config: &Config, id: PartitionId) -> Duration {
     config.snapshot_interval / 2 + config.snapshot_interval * place / 32
 }
 
-/// A log as it can be served.
-struct Served {
-    log: SwitchLog,
-    /// One for each entry of `log`.
-    versions: Vec<Arc<Model>>,
-    missing: u64,
-}
-
+/// Puts the versions into a plan that its log names.
+///
 /// What served only before `from` is in the state already: its name is kept, its file is not needed.
 ///
 /// With its file gone, or of another shape, a version cannot serve again: the one before it goes on, and where there is
 /// none the newest stands in. The log then says so, and is committed with the next offset: later restores replay what was
 /// served from here on, whatever is the newest by then.
-fn serve<M: Models>(
-    models: &mut M,
-    engine: &engine::Config,
-    (named, from): (&SwitchLog, NextOffset),
-    newest: &Arc<Model>,
-) -> Result<Served, Error> {
-    let mut known = BTreeMap::from([(newest.version, Some(Arc::clone(newest)))]);
-    let entries = named.entries();
+fn serve(config: &Config, facts: &Facts, mut plan: Plan, newest: &Arc<Model>) -> Result<Plan, Wish> {
+    if plan.log.entries().is_empty() {
+        plan.log.switch(plan.from, newest.version);
+    }
+    let needed = engine::shape(&config.engine);
+    let from = plan.from;
+    let entries = plan.log.entries();
     let serving = entries.partition_point(|entry| entry.0 <= from).max(1) - 1;
+    let mut asked: Vec<_> = entries[serving..].iter().map(|entry| entry.1).collect();
+    asked.retain(|version| *version != newest.version);
+    asked.sort_unstable();
+    asked.dedup();
+    let loaded = facts.models(&asked)?;
+    let find = |version: ModelVersion| {
+        let Ok(place) = asked.binary_search(&version) else {
+            return Some(Arc::clone(newest));
+        };
+        loaded[place].clone().filter(|model| model.fits(&needed).is_ok())
+    };
     let mut switches = entries[..serving].to_vec();
     let mut versions = vec![Arc::clone(newest); serving]; // in their places only: nothing adopts them again
-    let mut missing = 0;
+    let mut missing = asked.clone();
+    missing.retain(|version| find(*version).is_none());
     for (place, &(at, version)) in entries.iter().enumerate().skip(serving) {
-        let found = load(models, engine, &mut known, version)?;
-        missing += u64::from(found.is_none());
-        let (at, model) = match found {
+        let (at, model) = match find(version) {
             Some(model) => (at, model),
             None if place > serving => continue,
             None if at < from && entries.len() < SWITCHES_MAX => {
@@ -382,24 +425,8 @@ fn serve<M: Models>(
         switches.push((at, model.version));
         versions.push(model);
     }
-    Ok(Served {
-        log: SwitchLog::serving(named.base(), switches),
-        versions,
-        missing,
-    })
-}
-
-fn load<M: Models>(
-    models: &mut M,
-    engine: &engine::Config,
-    known: &mut BTreeMap<ModelVersion, Option<Arc<Model>>>,
-    version: ModelVersion,
-) -> Result<Option<Arc<Model>>, Error> {
-    if let Some(model) = known.get(&version) {
-        return Ok(model.clone());
-    }
-    let needed = engine::shape(engine);
-    let model = models.load(version)?.filter(|model| model.fits(&needed).is_ok());
-    known.insert(version, model.clone());
-    Ok(model)
+    plan.log = SwitchLog::serving(plan.log.base(), switches);
+    plan.versions = versions;
+    plan.missing = as_u64(missing.len());
+    Ok(plan)
 }

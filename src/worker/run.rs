@@ -1,11 +1,13 @@
 //! The loop of a worker.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::engine::ModelVersion;
 use crate::engine::snapshot::{self, Form};
 use crate::faults::{self, Point};
 use crate::worker::Config;
@@ -31,6 +33,9 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 const TAPE_CUT: Duration = Duration::from_secs(2);
 /// How long a passing error of the client is shown.
 const TROUBLE_SHOWN: Duration = Duration::from_secs(10);
+
+/// What a turn was doing that panicked.
+pub(super) const STEPPING: &str = "turn";
 
 /// Everything a worker asks of the world.
 pub struct Ports<S, K, M, N, T, C, O> {
@@ -90,8 +95,10 @@ pub struct Worker<S, K, M, N, T, C, O> {
     /// How rows are laid out, and a hash of what shapes state.
     pub(super) form: Arc<Form>,
     pub(super) fingerprint: u64,
-    /// Of the newest search for a snapshot, or snapshot begun.
+    /// Of what was asked for last.
     pub(super) ticket: u64,
+    /// Versions of the weights that are being loaded.
+    pub(super) models_asked: BTreeSet<ModelVersion>,
     pub(super) capture: Option<Capture>,
     /// The snapshot that is complete and not durable yet.
     pub(super) finishing: Option<Finishing>,
@@ -154,6 +161,7 @@ where
             reports: Vec::new(),
             cluster: None,
             ticket: 0,
+            models_asked: BTreeSet::new(),
             capture: None,
             finishing: None,
             heard: now,
@@ -205,7 +213,7 @@ where
                 let partition = self.crew.busy.take();
                 self.crew.renew(&self.config);
                 Error::Refused {
-                    doing: "turn",
+                    doing: STEPPING,
                     reason: format!("panicked: {}", panic_text(panic.as_ref())),
                     partition,
                 }
@@ -298,6 +306,7 @@ where
     /// How long to wait for a first record.
     fn patience(&self) -> Duration {
         let most = self.copying_patience().unwrap_or(WAIT_MAX);
+        let most = self.asking_patience().map_or(most, |look| look.min(most));
         if !self.crew.slots.iter().any(is_uncommitted) {
             return most;
         }

@@ -8,12 +8,17 @@ use crate::engine::{Model, PartitionState};
 use crate::faults::{self, Mechanism};
 use crate::series::observation::{NextOffset, Offset};
 use crate::worker::batch::Batch;
+use crate::worker::inquiry::{Facts, Wish};
+use crate::worker::metadata;
 use crate::worker::ports::PartitionId;
 use crate::worker::publisher::Voice;
 use crate::worker::report::{PartitionPhase, PartitionReport};
-use crate::worker::restore::Prospect;
 use crate::worker::snapshots::Progress;
 use crate::worker::switch_log::SwitchLog;
+
+/// How often another state is tried where what steps from a snapshot panics: an older snapshot's, then one from the base.
+/// All of them would take a restore each, which every other partition of the worker has to take, too.
+const DISTRUSTS_MAX: u32 = 2;
 
 /// Whether a partition has state.
 pub(crate) enum Phase {
@@ -26,25 +31,31 @@ pub(crate) enum Phase {
         /// What the last failure said.
         sentence: Option<String>,
     },
-    /// Paused, without state: its snapshot is being read.
-    Loading {
-        /// Of the search: the answer to another one is too late.
-        ticket: u64,
-        /// The snapshot that is being read, where it has come so far.
-        reading: Option<NextOffset>,
-        /// When the search came further last, or was asked for.
-        moved: Duration,
-        /// Failures so far, for the back-off.
-        attempts: u32,
-        /// What is known of it.
-        prospect: Box<Prospect>,
-        /// How far it is read.
-        progress: Arc<Progress>,
-    },
+    /// Paused, without state: something was asked for, and the others are served meanwhile.
+    Asking(Box<Asking>),
     /// Reading and stepping.
     Open(Box<Open>),
     /// Paused until somebody looks.
     Parked(String),
+}
+
+/// A restore that waits for an answer.
+pub(crate) struct Asking {
+    /// Of what was asked last: the answer to anything else is too late.
+    pub(crate) ticket: u64,
+    /// What that was.
+    pub(crate) wish: Wish,
+    /// The snapshot that is being read, where a search has come so far.
+    pub(crate) reading: Option<NextOffset>,
+    /// How far that is read.
+    pub(crate) progress: Arc<Progress>,
+    /// When a search came further last, or anything was asked for.
+    pub(crate) moved: Duration,
+    /// Failures so far, for the back-off.
+    pub(crate) attempts: u32,
+    /// What the last failure said.
+    pub(crate) sentence: Option<String>,
+    pub(crate) facts: Facts,
 }
 
 /// State and place of a partition that is read.
@@ -61,9 +72,9 @@ pub(crate) struct Open {
     /// What a muted record is.
     pub(crate) history: Voice,
     pub(crate) log: SwitchLog,
-    /// The log as text, as the next commit carries it.
-    pub(crate) metadata: String,
-    /// What the log was when it was committed last; `None` where it was made anew at the restore and nothing was committed
+    /// The log as text.
+    pub(crate) log_text: String,
+    /// What that was when it was committed last; `None` where it was made anew at the restore and nothing was committed
     /// since: another restore may make it otherwise.
     pub(crate) noted: Option<String>,
     /// Entries of the log that are adopted.
@@ -148,7 +159,7 @@ impl Open {
     pub(crate) fn switch(&mut self, model: Arc<Model>, now: Duration) {
         self.log.switch(self.position, model.version);
         self.adopted = self.log.entries().len();
-        self.metadata = self.log.to_string();
+        self.log_text = self.log.to_string();
         self.next_switch = now + self.log.spacing();
         self.state.adopt(model);
     }
@@ -156,6 +167,12 @@ impl Open {
     /// Whether what is read next is published.
     pub(crate) fn speaks(&self) -> bool {
         self.position >= self.muted_until
+    }
+
+    /// What is committed with the position.
+    pub(crate) fn metadata(&self) -> String {
+        let last = self.anchor.filter(|anchor| self.position.is_past(anchor.offset));
+        metadata::write(&self.log_text, last)
     }
 
     /// Something to be committed.
@@ -173,7 +190,7 @@ impl Open {
         let gone = before - self.log.entries().len();
         self.adopted -= gone;
         self.versions.drain(..gone.min(self.versions.len()));
-        self.metadata = self.log.to_string();
+        self.log_text = self.log.to_string();
     }
 
     pub(crate) fn is_restored(&self) -> bool {
@@ -193,6 +210,12 @@ pub(crate) struct Slot {
     pub(crate) seems_new: bool,
     /// Failures that are this partition's own: at which committed offset, and how many.
     pub(crate) failures: (NextOffset, u32),
+    /// Offset of the snapshot that its state was made of last; `None` where that began at the base.
+    pub(crate) made_of: Option<NextOffset>,
+    /// Snapshots from there on are not restored from: what steps from them panics.
+    pub(crate) distrusted_from: Option<NextOffset>,
+    /// How often that was lowered since the last commit.
+    pub(crate) distrusts: u32,
 }
 
 impl Slot {
@@ -208,6 +231,9 @@ impl Slot {
             warmed: NextOffset(0),
             seems_new: false,
             failures: (NextOffset(0), 0),
+            made_of: None,
+            distrusted_from: None,
+            distrusts: 0,
         }
     }
 
@@ -233,6 +259,46 @@ impl Slot {
         self.seems_new = false;
     }
 
+    /// The newest offset up to `next` whose snapshot may be restored from; `None` where none may.
+    pub(crate) fn newest_trusted(&self, next: NextOffset) -> Option<NextOffset> {
+        let Some(from) = self.distrusted_from else {
+            return Some(next);
+        };
+        (from.0 > 0).then(|| next.min(NextOffset(from.0 - 1)))
+    }
+
+    /// The state was made of a snapshot, and may be what fails: an older one is to be tried, and then the base. The snapshot
+    /// that is not trusted any more; `None` where everything was tried.
+    pub(crate) fn distrust(&mut self) -> Option<NextOffset> {
+        let snapshot = self.made_of.filter(|_| self.distrusts < DISTRUSTS_MAX)?;
+        self.distrusts += 1;
+        self.failures.1 = 0;
+        self.distrusted_from = Some(if self.distrusts < DISTRUSTS_MAX {
+            snapshot
+        } else {
+            NextOffset(0)
+        });
+        Some(snapshot)
+    }
+
+    /// The offset was committed: the state does not fail. What is distrusted is so until there is a newer snapshot.
+    pub(crate) fn succeeded(&mut self) {
+        self.failures.1 = 0;
+        self.distrusts = 0;
+        let newest = self.open().and_then(|open| open.snapshot);
+        if newest >= self.distrusted_from {
+            self.distrusted_from = None;
+        }
+    }
+
+    /// The restore that waits for the answer with `ticket`, if this is it.
+    pub(crate) fn asking(&mut self, ticket: u64) -> Option<&mut Asking> {
+        match &mut self.phase {
+            Phase::Asking(asking) if asking.ticket == ticket => Some(asking),
+            _ => None,
+        }
+    }
+
     pub(crate) fn open_mut(&mut self) -> Option<&mut Open> {
         match &mut self.phase {
             Phase::Open(open) => Some(open),
@@ -255,7 +321,10 @@ impl Slot {
                 phase: match &self.phase {
                     Phase::Parked(sentence) => PartitionPhase::Parked(sentence.clone()),
                     Phase::Waiting { sentence, .. } => PartitionPhase::Waiting(sentence.clone()),
-                    Phase::Loading { progress, .. } => PartitionPhase::Loading(progress.loading()),
+                    Phase::Asking(asking) => match asking.wish {
+                        Wish::Snapshot(_) => PartitionPhase::Loading(asking.progress.loading()),
+                        _ => PartitionPhase::Waiting(asking.sentence.clone()),
+                    },
                     Phase::Open(_) => unreachable!("handled below"),
                 },
                 position: unknown,
@@ -292,5 +361,38 @@ impl Slot {
             snapshot: open.snapshot,
             degraded: open.thin,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::observation::Partition;
+
+    #[test]
+    fn slot_distrusts_the_newest_snapshot_then_all_of_them_then_nothing_is_left() {
+        let id = PartitionId {
+            topic: 0,
+            partition: Partition(0),
+        };
+        let mut slot = Slot::new(id, Duration::ZERO);
+        let next = NextOffset(20);
+        assert_eq!((slot.distrust(), slot.newest_trusted(next)), (None, Some(next)));
+        slot.made_of = Some(NextOffset(10));
+        slot.failures.1 = 3;
+        assert_eq!(slot.distrust(), Some(NextOffset(10)));
+        assert_eq!(slot.newest_trusted(next), Some(NextOffset(9)));
+        assert_eq!(slot.failures.1, 0, "it is another state");
+        slot.succeeded();
+        assert_eq!(
+            slot.newest_trusted(next),
+            Some(NextOffset(9)),
+            "until there is a newer snapshot"
+        );
+        slot.distrusts = 1;
+        slot.made_of = Some(NextOffset(5));
+        assert_eq!(slot.distrust(), Some(NextOffset(5)));
+        assert_eq!(slot.newest_trusted(next), None, "the base");
+        assert_eq!(slot.distrust(), None, "it is the record");
     }
 }

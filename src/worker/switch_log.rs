@@ -1,5 +1,5 @@
-//! Base and switch log: from which offset on which version of the weights served. Travels as the metadata of the
-//! committed offset, so it is exactly as old as the offset is.
+//! Base and switch log: from which offset on which version of the weights served. Travels in the
+//! [metadata](super::metadata) of the committed offset, so it is exactly as old as the offset is.
 
 use std::fmt;
 use std::str::FromStr;
@@ -31,6 +31,7 @@ const SWITCHES_FREE: usize = 16;
 const SWITCHES_PER_DOUBLING: usize = 3;
 
 const FORMAT: &str = "1";
+const FORM: &str = "it is not of the form `1;base;offset:version,…`";
 
 /// Which version served from which offset on. It reaches back to the base, or, once there are snapshots, to the oldest one
 /// kept: no restore begins before it.
@@ -51,7 +52,19 @@ pub struct ParseError {
     reason: &'static str,
 }
 
+impl ParseError {
+    pub(super) fn new(text: &str, reason: &'static str) -> Self {
+        let text = text.chars().take(80).collect();
+        Self { text, reason }
+    }
+}
+
 impl SwitchLog {
+    /// From `base;<offset>:<version>,…`.
+    pub(super) fn of_fields(text: &str) -> Result<Self, &'static str> {
+        of_fields(text)
+    }
+
     /// A log of a partition that nothing has served yet.
     #[must_use]
     pub const fn new(base: NextOffset) -> Self {
@@ -216,7 +229,7 @@ impl fmt::Display for SwitchLog {
 }
 
 /// Digits only, without leading zeros: exactly what is written here, so that nothing foreign passes by chance.
-fn number(text: &str) -> Result<i64, &'static str> {
+pub(super) fn number(text: &str) -> Result<i64, &'static str> {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if !plain || (text.len() > 1 && text.starts_with('0')) {
         return Err("a number is not written plainly");
@@ -225,15 +238,17 @@ fn number(text: &str) -> Result<i64, &'static str> {
 }
 
 fn parse(text: &str) -> Result<SwitchLog, &'static str> {
+    match text.split_once(';') {
+        Some((FORMAT, fields)) => SwitchLog::of_fields(fields),
+        _ => Err(FORM),
+    }
+}
+
+fn of_fields(text: &str) -> Result<SwitchLog, &'static str> {
     if text.len() > METADATA_BYTES_MAX {
         return Err("it is too long");
     }
-    let mut parts = text.split(';');
-    let (Some(FORMAT), Some(base), Some(entries), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err("it is not of the form `1;base;offset:version,…`");
-    };
+    let (base, entries) = text.split_once(';').ok_or(FORM)?;
     let mut log = SwitchLog::new(NextOffset(number(base)?));
     if entries.is_empty() {
         return Ok(log);
@@ -260,10 +275,7 @@ impl FromStr for SwitchLog {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        parse(text).map_err(|reason| ParseError {
-            text: text.chars().take(80).collect(),
-            reason,
-        })
+        parse(text).map_err(|reason| ParseError::new(text, reason))
     }
 }
 

@@ -11,6 +11,26 @@ use crate::series::observation::{NextOffset, Partition};
 /// Slots that a word of `left` stands for.
 const WORD_SLOTS: usize = u64::BITS as usize;
 
+/// Tests with few rows make several blocks of them.
+#[cfg(test)]
+pub(crate) mod tests_only {
+    use std::cell::Cell;
+
+    use super::BLOCK_ROWS;
+
+    thread_local! {
+        pub(crate) static ROWS_PER_BLOCK: Cell<usize> = const { Cell::new(BLOCK_ROWS) };
+    }
+}
+
+/// Rows of a full block.
+fn rows_per_block() -> usize {
+    #[cfg(test)]
+    return tests_only::ROWS_PER_BLOCK.get();
+    #[cfg(not(test))]
+    BLOCK_ROWS
+}
+
 /// Rows copied and still to be copied. At most every row of the partition waits here once, where nobody takes blocks.
 #[derive(Debug)]
 pub(crate) struct Capture {
@@ -64,7 +84,7 @@ impl Capture {
             .filling
             .get_or_insert_with(|| empty.pop().unwrap_or_else(|| Block::new(row.len())));
         block.push(index.id(slot), self.seen_ms[slot], row);
-        if block.len() == BLOCK_ROWS {
+        if block.len() == rows_per_block() {
             self.full.extend(self.filling.take());
         }
     }

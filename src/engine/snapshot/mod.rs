@@ -33,6 +33,8 @@ mod refusal;
 
 pub use block::Block;
 pub(crate) use capture::Capture;
+#[cfg(test)]
+pub(crate) use capture::tests_only::ROWS_PER_BLOCK;
 pub use encode::Encoder;
 pub use form::{Form, fingerprint, form};
 pub use header::{Anchor, Dims, Header};

@@ -1,7 +1,7 @@
 //! A small Kafka in memory: a log with transactions, a group, and faults at chosen calls.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::fakes::FakeClock;
 use crate::engine::snapshot::Anchor;
 use crate::series::observation::{NextOffset, Offset};
 use crate::worker::ports::{
-    Commit, Committed, Destination, Error, Event, Headers, Log, Outgoing, PartitionId, Record, Sink, Source,
+    Answer, Committed, Destination, Error, Event, Headers, Log, PartitionId, Question, Record, Source,
 };
 
 /// A published record.
@@ -71,9 +71,9 @@ pub(super) struct Cluster {
     pub(super) committed: BTreeMap<PartitionId, (NextOffset, String)>,
     /// What a `read_committed` reader sees.
     pub(super) published: Vec<Published>,
-    pending: Vec<Published>,
+    pub(super) pending: Vec<Published>,
     pub(super) open: bool,
-    producer_epoch: u64,
+    pub(super) producer_epoch: u64,
     pub(super) calls: u64,
     pub(super) faults: BTreeMap<u64, Fault>,
     pub(super) polls: u64,
@@ -91,8 +91,21 @@ pub(super) struct Cluster {
     /// Records that were committed without the worker's knowing it.
     pub(super) unanswered: u64,
     pub(super) missing_versions: Vec<u64>,
+    /// Whose questions are never answered, and versions whose load never ends.
+    pub(super) silent: Option<PartitionId>,
+    pub(super) silent_versions: Vec<u64>,
     /// A source whose outcome no broker takes, and whether the answer says which partition it is of.
     pub(super) poison: Option<(String, bool)>,
+}
+
+impl Cluster {
+    fn is_silent(&self, question: &Question) -> bool {
+        let of = match question {
+            Question::Log(id) | Question::OffsetAt(id, _) | Question::RecordBefore(id, _) => Some(*id),
+            _ => None,
+        };
+        of.is_some() && of == self.silent
+    }
 }
 
 pub(super) type Shared = Rc<RefCell<Cluster>>;
@@ -128,6 +141,7 @@ pub(super) struct FakeSource {
     answer_due: bool,
     first: bool,
     turn: usize,
+    answers: VecDeque<(u64, Result<Answer, Error>)>,
 }
 
 impl FakeSource {
@@ -139,6 +153,7 @@ impl FakeSource {
             answer_due: false,
             first: true,
             turn: 0,
+            answers: VecDeque::new(),
         }
     }
 
@@ -178,6 +193,79 @@ impl FakeSource {
             return Some(Event::Record);
         }
         None
+    }
+}
+
+impl FakeSource {
+    fn answer(&self, question: Question) -> Result<Answer, Error> {
+        Ok(match question {
+            Question::Cluster => Answer::Cluster("fake".to_owned()),
+            Question::Partitions(topic) => Answer::Partitions(self.partitions(topic)?),
+            Question::Committed(ids) => Answer::Committed(self.committed(&ids)?),
+            Question::Log(id) => Answer::Log(self.log(id)?),
+            Question::OffsetAt(id, timestamp_ms) => Answer::OffsetAt(self.offset_at(id, timestamp_ms)?),
+            Question::RecordBefore(id, next) => Answer::RecordBefore(self.record_before(id, next)?),
+        })
+    }
+
+    fn partitions(&self, topic: usize) -> Result<Vec<PartitionId>, Error> {
+        let cluster = self.cluster.borrow();
+        let ids = cluster.inputs.keys().copied();
+        Ok(ids.filter(|id| id.topic == topic).collect())
+    }
+
+    fn committed(&self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error> {
+        if call(&self.cluster).is_some() {
+            return Err(failure("reading offsets"));
+        }
+        let mut cluster = self.cluster.borrow_mut();
+        let blind = cluster.blind_reads > 0;
+        cluster.blind_reads = cluster.blind_reads.saturating_sub(1);
+        let answer = partitions.iter().map(|id| {
+            let known = cluster.committed.get(id).filter(|_| !blind);
+            let (next, metadata) = known.cloned().unzip();
+            let metadata = metadata.unwrap_or_default();
+            let base = metadata.split(';').nth(1).and_then(|base| base.parse().ok());
+            let next = if cluster.forgets_offsets {
+                base.map(NextOffset)
+            } else {
+                next
+            };
+            Committed {
+                partition: *id,
+                next,
+                metadata,
+            }
+        });
+        Ok(answer.collect())
+    }
+
+    fn log(&self, partition: PartitionId) -> Result<Log, Error> {
+        if call(&self.cluster).is_some() {
+            return Err(failure("asking for the log"));
+        }
+        let cluster = self.cluster.borrow();
+        Ok(Log {
+            start: NextOffset(*cluster.starts.get(&partition).unwrap_or(&0)),
+            end: NextOffset(i64::try_from(cluster.inputs[&partition].len()).unwrap()),
+        })
+    }
+
+    fn offset_at(&self, partition: PartitionId, timestamp_ms: i64) -> Result<Option<NextOffset>, Error> {
+        let cluster = self.cluster.borrow();
+        let start = usize::try_from(*cluster.starts.get(&partition).unwrap_or(&0)).unwrap();
+        let log = &cluster.inputs[&partition];
+        let found = (start..log.len()).find(|offset| log[*offset].timestamp_ms >= timestamp_ms);
+        Ok(found.map(|offset| NextOffset(i64::try_from(offset).unwrap())))
+    }
+
+    fn record_before(&self, partition: PartitionId, next: NextOffset) -> Result<Option<Anchor>, Error> {
+        let cluster = self.cluster.borrow();
+        let before = usize::try_from(next.0).unwrap().checked_sub(1);
+        Ok(before.map(|offset| Anchor {
+            offset: Offset(next.0 - 1),
+            timestamp_ms: cluster.inputs[&partition][offset].timestamp_ms,
+        }))
     }
 }
 
@@ -244,68 +332,20 @@ impl Source for FakeSource {
         Ok(())
     }
 
-    fn partitions(&mut self, topic: usize) -> Result<Vec<PartitionId>, Error> {
-        let cluster = self.cluster.borrow();
-        let ids = cluster.inputs.keys().copied();
-        Ok(ids.filter(|id| id.topic == topic).collect())
-    }
-
-    fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error> {
-        if call(&self.cluster).is_some() {
-            return Err(failure("reading offsets"));
+    fn ask(&mut self, ticket: u64, question: Question) -> Result<(), Error> {
+        if !self.cluster.borrow().is_silent(&question) {
+            let answer = self.answer(question);
+            self.answers.push_back((ticket, answer));
         }
-        let mut cluster = self.cluster.borrow_mut();
-        let blind = cluster.blind_reads > 0;
-        cluster.blind_reads = cluster.blind_reads.saturating_sub(1);
-        let answer = partitions.iter().map(|id| {
-            let known = cluster.committed.get(id).filter(|_| !blind);
-            let (next, metadata) = known.cloned().unzip();
-            let metadata = metadata.unwrap_or_default();
-            let base = metadata.split(';').nth(1).and_then(|base| base.parse().ok());
-            let next = if cluster.forgets_offsets {
-                base.map(NextOffset)
-            } else {
-                next
-            };
-            Committed {
-                partition: *id,
-                next,
-                metadata,
-            }
-        });
-        Ok(answer.collect())
+        Ok(())
     }
 
-    fn log(&mut self, partition: PartitionId) -> Result<Log, Error> {
-        if call(&self.cluster).is_some() {
-            return Err(failure("asking for the log"));
-        }
-        let cluster = self.cluster.borrow();
-        Ok(Log {
-            start: NextOffset(*cluster.starts.get(&partition).unwrap_or(&0)),
-            end: NextOffset(i64::try_from(cluster.inputs[&partition].len()).unwrap()),
-        })
+    fn answered(&mut self) -> Option<(u64, Result<Answer, Error>)> {
+        self.answers.pop_front()
     }
 
-    fn offset_at(&mut self, partition: PartitionId, timestamp_ms: i64) -> Result<Option<NextOffset>, Error> {
-        let cluster = self.cluster.borrow();
-        let start = usize::try_from(*cluster.starts.get(&partition).unwrap_or(&0)).unwrap();
-        let log = &cluster.inputs[&partition];
-        let found = (start..log.len()).find(|offset| log[*offset].timestamp_ms >= timestamp_ms);
-        Ok(found.map(|offset| NextOffset(i64::try_from(offset).unwrap())))
-    }
-
-    fn record_before(&mut self, partition: PartitionId, next: NextOffset) -> Result<Option<Anchor>, Error> {
-        let cluster = self.cluster.borrow();
-        let before = usize::try_from(next.0).unwrap().checked_sub(1);
-        Ok(before.map(|offset| Anchor {
-            offset: Offset(next.0 - 1),
-            timestamp_ms: cluster.inputs[&partition][offset].timestamp_ms,
-        }))
-    }
-
-    fn cluster(&mut self) -> Result<String, Error> {
-        Ok("fake".to_owned())
+    fn forget(&mut self) {
+        self.answers.clear();
     }
 
     fn end_heard(&self, partition: PartitionId) -> Option<NextOffset> {
@@ -322,117 +362,5 @@ impl Source for FakeSource {
 impl Drop for FakeSource {
     fn drop(&mut self) {
         self.cluster.borrow_mut().closed_unanswered = self.answer_due;
-    }
-}
-
-pub(super) struct FakeSink {
-    cluster: Shared,
-    /// Epoch of the producer, if there is one.
-    epoch: Option<u64>,
-}
-
-impl FakeSink {
-    pub(super) const fn new(cluster: Shared) -> Self {
-        Self { cluster, epoch: None }
-    }
-
-    fn begin(&self) {
-        let mut cluster = self.cluster.borrow_mut();
-        assert_eq!(
-            self.epoch,
-            Some(cluster.producer_epoch),
-            "a fenced producer is used"
-        );
-        cluster.open = true;
-    }
-
-    fn refusal(&self) -> Option<Error> {
-        let cluster = self.cluster.borrow();
-        let (source, is_named) = cluster.poison.as_ref()?;
-        let record = cluster
-            .pending
-            .iter()
-            .find(|record| record.header("tidecast.source") == *source)?;
-        Some(Error::Refused {
-            doing: "committing",
-            reason: "the record is poison".to_owned(),
-            partition: is_named.then_some(record.origin),
-        })
-    }
-}
-
-impl Sink for FakeSink {
-    type Membership = ();
-
-    fn connect(&mut self, alive: &mut dyn FnMut()) -> Result<(), Error> {
-        alive();
-        if call(&self.cluster).is_some() {
-            return Err(failure("connecting"));
-        }
-        let mut cluster = self.cluster.borrow_mut();
-        if cluster.connects_failing > 0 {
-            cluster.connects_failing -= 1;
-            return Err(failure("connecting"));
-        }
-        cluster.producer_epoch += 1;
-        cluster.pending.clear();
-        cluster.open = false;
-        self.epoch = Some(cluster.producer_epoch);
-        Ok(())
-    }
-
-    fn publish(&mut self, to: Destination, record: &Outgoing<'_>) -> Result<(), Error> {
-        if call(&self.cluster).is_some() {
-            return Err(failure("producing"));
-        }
-        self.begin();
-        let headers = record.headers.iter();
-        self.cluster.borrow_mut().pending.push(Published {
-            to,
-            origin: record.origin,
-            timestamp_ms: record.timestamp_ms,
-            key: record.key.map(<[u8]>::to_vec),
-            value: record.value.map(<[u8]>::to_vec),
-            headers: headers
-                .map(|(name, value)| ((*name).to_owned(), value.map(<[u8]>::to_vec)))
-                .collect(),
-        });
-        Ok(())
-    }
-
-    fn commit(&mut self, offsets: &[Commit<'_>], (): &()) -> Result<(), Error> {
-        let before = call(&self.cluster);
-        if before == Some(Fault::Fail) {
-            return Err(failure("committing"));
-        }
-        self.begin();
-        if let Some(error) = self.refusal() {
-            return Err(error);
-        }
-        let records = self.cluster.borrow().pending.len() as u64;
-        {
-            let cluster = &mut *self.cluster.borrow_mut();
-            cluster.published.append(&mut cluster.pending);
-            for commit in offsets {
-                assert!(commit.metadata.len() <= crate::worker::METADATA_BYTES_MAX);
-                let entry = (commit.next, commit.metadata.to_owned());
-                cluster.committed.insert(commit.partition, entry);
-            }
-            cluster.open = false;
-        }
-        let after = call(&self.cluster);
-        if before == Some(Fault::AnswerLost) || after.is_some() {
-            self.cluster.borrow_mut().unanswered += records;
-            return Err(failure("committing"));
-        }
-        Ok(())
-    }
-
-    fn discard(&mut self) {
-        self.epoch = None;
-        // What it left is ended by the broker; the next connect does not wait for that here.
-        let mut cluster = self.cluster.borrow_mut();
-        cluster.pending.clear();
-        cluster.open = false;
     }
 }

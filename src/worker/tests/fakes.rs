@@ -6,14 +6,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cluster::{FakeSink, FakeSource, Shared, call, failure};
+use super::cluster::{FakeSource, Shared, call, failure};
+use super::producer::FakeSink;
 use crate::codec;
 use crate::engine::snapshot::{Block, Header};
 use crate::engine::{self, Model, ModelVersion, Origin};
 use crate::nn::Cell as CellKind;
 use crate::series::observation::{NextOffset, Partition};
 use crate::worker::config::Start;
-use crate::worker::ports::{Activity, Clock, Error, Models, NoTape, Observer, PartitionId, Snapshots};
+use crate::worker::ports::{
+    Activity, Clock, Error, Loaded, Models, NoTape, Observer, PartitionId, Snapshots,
+};
 use crate::worker::report::{CommitReport, PartitionReport, SnapshotReport};
 use crate::worker::snapshots::{Ended, Wanted};
 use crate::worker::{Config, Ports, TurnReport, Worker};
@@ -21,7 +24,7 @@ use crate::worker::{Config, Ports, TurnReport, Worker};
 pub(super) type TestWorker =
     Worker<FakeSource, FakeSink, FakeModels, FakeSnapshots, NoTape, FakeClock, FakeObserver>;
 
-pub(super) struct FakeModels(Shared);
+pub(super) struct FakeModels(Shared, VecDeque<Loaded>);
 
 thread_local! {
     /// Made once: a test asks for the newest in every turn.
@@ -54,12 +57,25 @@ impl Models for FakeModels {
         model(self.0.borrow().newest)
     }
 
-    fn load(&mut self, version: ModelVersion) -> Result<Option<Arc<Model>>, Error> {
-        if call(&self.0).is_some() {
-            return Err(failure("loading"));
+    fn load(&mut self, version: ModelVersion) -> Result<(), Error> {
+        let failed = call(&self.0).is_some();
+        let cluster = self.0.borrow();
+        if cluster.silent_versions.contains(&version.0) {
+            return Ok(());
         }
-        let missing = self.0.borrow().missing_versions.contains(&version.0);
-        Ok((!missing).then(|| model(version.0)))
+        let missing = cluster.missing_versions.contains(&version.0);
+        let found = (!missing).then(|| model(version.0));
+        let found = if failed {
+            Err(failure("loading"))
+        } else {
+            Ok(found)
+        };
+        self.1.push_back(Loaded { version, found });
+        Ok(())
+    }
+
+    fn loaded(&mut self) -> Option<Loaded> {
+        self.1.pop_front()
     }
 }
 
@@ -260,7 +276,7 @@ pub(super) fn worker_with(cluster: &Shared, config: Config) -> (TestWorker, Fake
     let ports = Ports {
         source,
         sink: FakeSink::new(Rc::clone(cluster)),
-        models: FakeModels(Rc::clone(cluster)),
+        models: FakeModels(Rc::clone(cluster), VecDeque::new()),
         snapshots: FakeSnapshots::default(),
         tape: NoTape,
         clock: clock.clone(),

@@ -3,6 +3,7 @@
 mod cluster;
 mod fakes;
 mod parking;
+mod producer;
 mod promise;
 mod recovery;
 mod sim;

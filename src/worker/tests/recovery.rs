@@ -4,15 +4,24 @@ use super::cluster::Fault;
 use super::fakes::{config, id, worker_with};
 use super::{SECOND, assert_exactly_once, cluster, run, sources, turn_until_done, visible, worker};
 use crate::series::observation::NextOffset;
-use crate::worker::SwitchLog;
 use crate::worker::ports::{Error, Event, Source as _};
 use crate::worker::report::PartitionPhase;
+use crate::worker::{Metadata, SwitchLog};
 
 const RECORDS: i64 = 30;
 
 fn commit(cluster: &super::Shared, partition: i32, next: i64, metadata: &str) {
     let entry = (NextOffset(next), metadata.to_owned());
     cluster.borrow_mut().committed.insert(id(partition), entry);
+}
+
+fn metadata(cluster: &super::Shared, partition: i32) -> Metadata {
+    cluster.borrow().committed[&id(partition)].1.parse().unwrap()
+}
+
+/// Base and switch log of partition 0.
+fn log_of(cluster: &super::Shared) -> String {
+    metadata(cluster, 0).log.to_string()
 }
 
 #[test]
@@ -30,7 +39,7 @@ fn history_before_the_start_is_read_muted() {
         "warm-up is no replay: its observations are muted"
     );
     assert_eq!(heard.muted, 2 * (16 + 3));
-    assert_eq!(cluster.borrow().committed[&id(0)].1, "1;4;4:1");
+    assert_eq!(log_of(&cluster), "1;4;4:1");
 }
 
 fn offset(source: &str) -> i64 {
@@ -64,7 +73,7 @@ fn a_log_that_was_truncated_is_read_from_its_start_and_the_loss_is_counted() {
         (heard.partitions[0].lost, heard.partitions[0].base),
         (7, NextOffset(12))
     );
-    assert_eq!(cluster.borrow().committed[&id(0)].1, "1;12;12:2");
+    assert_eq!(log_of(&cluster), "1;12;12:2");
 }
 
 #[test]
@@ -93,7 +102,7 @@ fn a_new_partition_starts_at_its_beginning_and_is_asked_for_twice() {
     cluster.borrow_mut().committed.remove(&id(1));
     run(&cluster);
     assert_exactly_once(&cluster, RECORDS);
-    assert_eq!(cluster.borrow().committed[&id(1)].1, "1;0;0:1");
+    assert_eq!(metadata(&cluster, 1).log.to_string(), "1;0;0:1");
 }
 
 #[test]
@@ -148,7 +157,7 @@ fn a_history_that_is_too_long_is_made_anew_from_rebuild_ago() {
     assert!(heard.partitions[0].rebuilt);
     let base = heard.partitions[0].base.0;
     assert!((10_798..=10_802).contains(&base), "{base}");
-    assert_eq!(cluster.borrow().committed[&id(0)].1, format!("1;{base};{base}:2"));
+    assert_eq!(log_of(&cluster), format!("1;{base};{base}:2"));
     assert_eq!(
         sources(&cluster).iter().map(|source| offset(source)).min(),
         Some(11_000)
@@ -200,7 +209,7 @@ fn an_offset_set_back_to_before_the_base_is_the_new_base() {
             sources(&cluster).iter().map(|source| offset(source)).min(),
             Some(10)
         );
-        assert_eq!(cluster.borrow().committed[&id(0)].1, "1;10;10:3");
+        assert_eq!(log_of(&cluster), "1;10;10:3");
         let heard = observer.0.borrow();
         assert!(heard.partitions[0].rebuilt);
         assert_eq!((heard.replayed, heard.restarts), (0, 0));
@@ -224,14 +233,14 @@ fn a_version_whose_file_is_gone_is_counted_and_its_stand_in_is_noted() {
             first.turn().unwrap();
         }
         assert_eq!(observer.0.borrow().models_missing, missing.len() as u64);
-        let metadata = cluster.borrow().committed[&id(0)].1.clone();
+        let metadata = log_of(&cluster);
         assert!(metadata.starts_with(named), "{metadata} of {named}");
         drop(first);
         // The next process knows a newer version: it must not stand in for what another stood in for.
         cluster.borrow_mut().newest = 4;
         let observer = run(&cluster);
         assert_eq!(observer.0.borrow().models_missing, 0);
-        let log = cluster.borrow().committed[&id(0)].1.parse::<SwitchLog>().unwrap();
+        let log = log_of(&cluster).parse::<SwitchLog>().unwrap();
         assert!(log.to_string().starts_with(named), "{log} of {named}");
         assert_bytes_by_log(&cluster, &log);
     }
@@ -315,4 +324,99 @@ fn a_record_of_a_partition_without_state_is_not_stepped() {
     }
     assert_eq!(observer.0.borrow().total, 0);
     assert!(cluster.borrow().published.is_empty());
+}
+
+/// Turns until partition 0 is served to its end, while partition 1 waits for something that never comes.
+fn serve_beside_one_that_waits(cluster: &super::Shared) {
+    for partition in 0..2 {
+        commit(cluster, partition, 10, "1;0;0:1,5:2");
+    }
+    cluster.borrow_mut().newest = 3;
+    let (mut worker, observer, _) = worker(cluster);
+    for _ in 0..100 {
+        worker.turn().unwrap();
+    }
+    assert_eq!(cluster.borrow().committed[&id(0)].0, NextOffset(RECORDS));
+    assert_eq!(cluster.borrow().committed[&id(1)].0, NextOffset(10));
+    let waits = observer.0.borrow().partitions[1].phase.clone();
+    assert!(matches!(waits, PartitionPhase::Waiting(_)), "{waits:?}");
+    // Once there are answers, it goes on with whatever else happens.
+    cluster.borrow_mut().silent = None;
+    worker.begin_again(&Error::NotMember {
+        reason: "test".into(),
+    });
+    assert!(turn_until_done(cluster, &mut worker));
+}
+
+#[test]
+fn a_broker_that_never_answers_for_one_partition_holds_up_no_other() {
+    let cluster = cluster(RECORDS);
+    cluster.borrow_mut().silent = Some(id(1));
+    serve_beside_one_that_waits(&cluster);
+    let offsets = sources(&cluster).iter().map(|source| offset(source)).min();
+    assert_eq!(offsets, Some(10));
+}
+
+#[test]
+fn a_version_whose_load_never_ends_holds_up_no_other_partition() {
+    let cluster = cluster(RECORDS);
+    cluster.borrow_mut().silent_versions.push(1);
+    commit(&cluster, 0, 10, "1;0;0:3");
+    let (mut worker, _, _) = worker(&cluster);
+    commit(&cluster, 1, 10, "1;0;0:1");
+    cluster.borrow_mut().newest = 3;
+    for _ in 0..100 {
+        worker.turn().unwrap();
+    }
+    assert_eq!(cluster.borrow().committed[&id(0)].0, NextOffset(RECORDS));
+    assert_eq!(cluster.borrow().committed[&id(1)].0, NextOffset(10));
+}
+
+#[test]
+fn a_log_with_another_record_where_the_last_one_was_committed_is_parked_and_one_without_it_is_not() {
+    let done = || {
+        let cluster = cluster(RECORDS);
+        run(&cluster);
+        cluster
+    };
+    let before = done();
+    let last = metadata(&before, 0).last.unwrap();
+    let read = before.borrow().inputs[&id(0)][29].timestamp_ms;
+    assert_eq!((last.offset.0, last.timestamp_ms), (29, read));
+    // Created anew, and longer than what was committed.
+    let anew = done();
+    let log: Vec<_> = (0..60).map(|step| super::input(0, step + 1000)).collect();
+    anew.borrow_mut().inputs.insert(id(0), log);
+    let (mut worker, observer, _) = worker(&anew);
+    for _ in 0..100 {
+        worker.turn().unwrap();
+    }
+    let phase = observer.0.borrow().partitions[0].phase.clone();
+    let PartitionPhase::Parked(sentence) = phase else {
+        panic!("{phase:?}");
+    };
+    for part in [
+        "`sensors` partition 0",
+        "record 29",
+        &read.to_string(),
+        "set its group's offsets",
+        "30",
+    ] {
+        assert!(sentence.contains(part), "`{part}` is not in `{sentence}`");
+    }
+    assert_eq!(anew.borrow().committed[&id(0)].0, NextOffset(30));
+    assert_eq!(observer.0.borrow().partitions[1].phase, PartitionPhase::Running);
+    // The operator sets the same offset again, as Kafka's own tool does: without metadata.
+    commit(&anew, 0, 30, "");
+    run(&anew);
+    assert_eq!(anew.borrow().committed[&id(0)].0, NextOffset(60));
+    // Deleted by retention, or of the release before: nothing is proven.
+    for (start, metadata) in [(30, metadata(&before, 0).to_string()), (0, log_of(&before))] {
+        let cluster = cluster(60);
+        cluster.borrow_mut().inputs.get_mut(&id(0)).unwrap()[29].timestamp_ms += 1;
+        cluster.borrow_mut().starts.insert(id(0), start);
+        commit(&cluster, 0, 30, &metadata);
+        run(&cluster);
+        assert_eq!(cluster.borrow().committed[&id(0)].0, NextOffset(60));
+    }
 }

@@ -88,6 +88,33 @@ pub(super) fn committed(broker: &Broker, names: &Names, partitions: i32) -> Vec<
         .collect()
 }
 
+/// The same, with what was committed beside each of them.
+pub(super) fn committed_whole(broker: &Broker, names: &Names, partitions: i32) -> Vec<(i64, String)> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_range(&names.input, 0, partitions - 1);
+    let answer = visitor(broker, names).committed_offsets(list, LIMIT).unwrap();
+    let offsets = answer.elements();
+    offsets
+        .iter()
+        .map(|element| (element.offset().to_raw().unwrap(), element.metadata().to_owned()))
+        .collect()
+}
+
+/// Commits offsets as they were, once the group has no members any more: as if its coordinator had been away while the
+/// topic was deleted, and had not forgotten them.
+pub(super) fn commit_again(broker: &Broker, names: &Names, offsets: &[(i64, String)]) {
+    let mut list = TopicPartitionList::new();
+    for (partition, (offset, metadata)) in (0..).zip(offsets) {
+        let mut element = list.add_partition(&names.input, partition);
+        element.set_offset(Offset::Offset(*offset)).unwrap();
+        element.set_metadata(metadata);
+    }
+    let visitor = visitor(broker, names);
+    await_until("the group is empty", Duration::from_secs(60), || {
+        visitor.commit(&list, CommitMode::Sync).ok()
+    });
+}
+
 /// What `kafka-consumer-groups --reset-offsets` does, once the group has no members any more.
 pub(super) fn reset(broker: &Broker, names: &Names, offsets: &[i64]) {
     let mut list = TopicPartitionList::new();

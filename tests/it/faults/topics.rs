@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::cluster::{committed, delete_records, delete_topic, reset, widen};
+use rdkafka::producer::Producer as _;
+
+use super::cluster::{commit_again, committed, committed_whole, delete_records, delete_topic, reset, widen};
+use super::feed::{Feed, producer, send};
 use super::oracle::{Allowance, Span, Violation};
 use super::processes::held;
 use super::rig::{Rig, Settings, Summary};
@@ -155,6 +158,59 @@ fn created_anew(broker: &Broker, seed: u64) -> Result<(), Violation> {
     println!("fault: topic created anew: ok, waits, then parked, with a sentence each");
     stop(daemon);
     Ok(())
+}
+
+/// Fills the topic that was made anew with more records than were committed of the old one, each a moment later than the
+/// old one in its place.
+fn outgrow(rig: &Rig<'_>, committed: &[(i64, String)]) {
+    let producer = producer(&rig.broker.servers, &[]);
+    for (partition, (offset, _)) in (0..).zip(committed) {
+        let count = usize::try_from(offset + 20).unwrap();
+        for mut message in Feed::new(rig.settings.recipe, partition).take(count) {
+            message.timestamp_ms += 7;
+            send(&producer, (&rig.names.input, partition), &message);
+        }
+    }
+    producer.flush(Duration::from_secs(60)).unwrap();
+}
+
+/// Nothing of a topic created anew is passed over in silence where it has grown longer than the old one was read: while the
+/// daemon runs, and while it is stopped; whether the group's offsets went with the old topic, or are there still.
+fn created_anew_and_outgrown(broker: &Broker, seed: u64) -> Result<(), Violation> {
+    let rig = Rig::start(broker, "outgrown", Settings::new(seed));
+    let daemon = rig.daemon("a");
+    rig.progress()?;
+    rig.settle(&Allowance::default())?;
+    let read = committed_whole(broker, &rig.names, rig.settings.partitions);
+    assert!(
+        read.iter().all(|(_, metadata)| metadata.starts_with("2;")),
+        "{read:?}"
+    );
+    create_anew(&rig);
+    outgrow(&rig, &read);
+    await_reasons(&rig, &daemon, "no committed offset")?;
+    stop(daemon);
+    commit_again(broker, &rig.names, &read);
+    let daemon = rig.daemon("a");
+    await_reasons(&rig, &daemon, "parked")?;
+    await_reasons(&rig, &daemon, "the one that was read and committed there")?;
+    stop(daemon);
+    let still = committed_whole(broker, &rig.names, rig.settings.partitions);
+    assert_eq!(still, read, "nothing was committed in the new topic");
+    // Once more while nobody runs.
+    create_anew(&rig);
+    outgrow(&rig, &read);
+    commit_again(broker, &rig.names, &read);
+    let daemon = rig.daemon("a");
+    await_reasons(&rig, &daemon, "the one that was read and committed there")?;
+    println!("fault: topic created anew and outgrown: ok, waits, then parked, with a sentence each");
+    stop(daemon);
+    Ok(())
+}
+
+#[test]
+fn faults_topic_created_anew_and_outgrown() {
+    created_anew_and_outgrown(Broker::shared(), 76).unwrap_or_else(|violation| panic!("{violation}"));
 }
 
 #[test]

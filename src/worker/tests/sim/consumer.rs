@@ -69,6 +69,10 @@ impl World {
     /// The next record or end of one of the partitions that are read, in runs so that batches hold several.
     pub(super) fn next_record(&mut self, pid: Pid) -> Option<Found> {
         let uncommitted = faults::is_off(Mechanism::IsolationLevel);
+        // It hears of a topic's new id before any record of it.
+        if !std::mem::take(&mut self.processes[pid].client.recreated).is_empty() {
+            return Some(Found::OutOfRange);
+        }
         let ids: Vec<PartitionId> = self.processes[pid].client.held.keys().copied().collect();
         let turn = self.processes[pid].client.turn;
         for step in 0..ids.len() {

@@ -44,7 +44,8 @@ fn control_offsets_in_transaction() {
 
 #[test]
 fn control_generation_check() {
-    control(Mechanism::GenerationCheck, &[Check::Twice]);
+    // Two that go on beside each other, under versions of their own.
+    control(Mechanism::GenerationCheck, &[Check::Twice, Check::Metadata]);
 }
 
 #[test]
@@ -80,12 +81,20 @@ fn control_dead_letter_offset() {
 
 #[test]
 fn control_loss_on_abort() {
-    control(Mechanism::LossOnAbort, &[Check::Missing, Check::Twice]);
+    control(
+        Mechanism::LossOnAbort,
+        &[Check::Missing, Check::Twice, Check::OpenAcrossUnassign],
+    );
 }
 
 #[test]
 fn control_isolation_level() {
     control(Mechanism::IsolationLevel, &[Check::Invented]);
+}
+
+#[test]
+fn control_log_identity() {
+    control(Mechanism::LogIdentity, &[Check::AnotherLog]);
 }
 
 #[test]

@@ -28,7 +28,7 @@ covers! {
     CallFailed = 150;
     AnswerLost = 20;
     CommitArrivedLate = 4;
-    TransactionTimedOut = 80;
+    TransactionTimedOut = 60;
     AbortedByNextProducer = 150;
     UnstableOffset = 60;
     CommitRefusedByGeneration = 8;
@@ -40,22 +40,31 @@ covers! {
     RevokedMidTurn = 200;
     Suspended = 150;
     SnapshotWritten = 300;
-    SnapshotRestored = 150;
-    SnapshotRefused = 50;
-    SnapshotDamaged = 90;
+    SnapshotRestored = 100;
+    SnapshotRefused = 25;
+    SnapshotDamaged = 45;
     SnapshotFailed = 30;
+    SnapshotOfBlocks = 50;
+    GivenUpBetweenBlocks = 1;
+    KilledBetweenBlocks = 1;
+    SnapshotPoisoned = 15;
+    SnapshotDistrusted = 2;
     LoadTooLate = 200;
     StoreAway = 30;
+    AnswerLate = 15;
     Parked = 15;
     ParkedWhileOthersCommit = 5;
     BlindRead = 30;
     OffsetsReset = 100;
     RecordsLost = 40;
     LogRecreated = 90;
+    LogRecreatedLive = 60;
+    AnotherLogParked = 20;
+    AnotherLogUnknown = 1;
     PartitionAdded = 60;
     Switched = 300;
     LineageSwitched = 150;
-    VersionMissing = 4;
+    VersionMissing = 2;
     StateRebuilt = 100;
     Degraded = 250;
     OverCapacity = 200;
@@ -64,7 +73,7 @@ covers! {
     Stopped = 140;
 }
 
-/// Kills at each point in a thousand histories at least.
+/// Kills at each point in two thousand histories at least.
 const KILLS_MIN: u64 = 1;
 
 /// How often each happened, and in how many histories.
@@ -131,7 +140,7 @@ impl Coverage {
         };
         let spared = Point::ALL
             .iter()
-            .filter(|&&at| self.kills[at as usize] * 1000 < KILLS_MIN * self.runs);
+            .filter(|&&at| self.kills[at as usize] * 2000 < KILLS_MIN * self.runs);
         ALL.iter()
             .filter(rare)
             .map(tell)

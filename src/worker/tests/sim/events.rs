@@ -40,6 +40,13 @@ impl World {
             Step::AddPartition => self.add_partition(),
             Step::Poison { seed } => self.poison(&mut Rng::new(u64::from(seed))),
             Step::Reset { .. } | Step::Recreate { .. } => self.operate(step),
+            Step::RecreateLive { seed } => {
+                let mut rng = Rng::new(u64::from(seed));
+                self.excused = true;
+                let ids = self.ids();
+                self.recreate(rng.pick(&ids), &mut rng);
+                self.cover(Cover::LogRecreatedLive);
+            }
             Step::Turn { .. } | Step::Start { .. } | Step::Stop { .. } | Step::Kill { .. } => {}
         }
     }
@@ -116,7 +123,7 @@ impl World {
         }
         let added = id(0, i32::try_from(of_first).unwrap_or(0));
         self.logs.insert(added, Log::new(0));
-        self.audits.insert(added, Audit::new(0));
+        self.audits.insert((added, 0), Audit::new(0));
         self.group.unbalanced = true;
         self.cover(Cover::PartitionAdded);
     }
@@ -127,6 +134,8 @@ impl World {
         let next = self.committed.get(&id).map_or(0, |entry| entry.0.0);
         let offset = next + i64::try_from(rng.below(8)).unwrap_or(0);
         let how = rng.pick(&[Poison::Panic, Poison::Refused, Poison::Unexplained]);
+        // A panic may be the snapshot's fault: state is made without it.
+        self.excused |= how == Poison::Panic;
         self.trouble.poison.insert((id, offset), how);
     }
 
@@ -173,21 +182,47 @@ impl World {
         if !keeps_metadata {
             entry.1.clear();
         }
-        if let Some(audit) = self.audits.get_mut(&id) {
-            audit.cursor = to;
-            audit.reset = true;
-            audit.was_reset = true;
+        let audit = self.audit(id);
+        audit.cursor = to;
+        audit.reset = true;
+        audit.was_reset = true;
+        if !keeps_metadata {
+            self.of_another_log.remove(&id);
         }
         self.cover(Cover::OffsetsReset);
     }
 
+    /// Whether a partition's topic was created anew and its offset went with the one before.
+    pub(super) fn is_new(&self, id: PartitionId) -> bool {
+        self.logs[&id].incarnation > 0 && !self.committed.contains_key(&id)
+    }
+
+    /// A partition's topic is deleted and created anew. The coordinator forgets its offset, unless it was away meanwhile.
     fn recreate(&mut self, id: PartitionId, rng: &mut Rng) {
         let incarnation = self.logs[&id].incarnation + 1;
         let mut log = Log::new(incarnation);
-        for _ in 0..rng.below(20) {
+        for _ in 0..rng.below(30) {
             log.write(id, rng, None);
         }
-        self.logs.insert(id, log);
+        if let Some(old) = self.logs.insert(id, log) {
+            self.old_logs.insert((id, incarnation - 1), old);
+        }
+        let mut audit = Audit::new(0);
+        if rng.once_in(3) {
+            self.committed.remove(&id);
+            self.of_another_log.remove(&id);
+        } else if let Some((next, metadata)) = self.committed.get(&id) {
+            audit.cursor = next.0;
+            let last = last_record(metadata);
+            self.of_another_log.entry(id).or_insert(last);
+        }
+        audit.reset = true;
+        self.audits.insert((id, incarnation), audit);
+        for process in self.processes.iter_mut().filter(|process| process.alive) {
+            if process.client.held.contains_key(&id) {
+                process.client.recreated.insert(id);
+            }
+        }
         self.cover(Cover::LogRecreated);
     }
 
@@ -200,4 +235,11 @@ impl World {
         }
         self.arrive();
     }
+}
+
+/// The last record before a committed offset, as its metadata names it.
+fn last_record(metadata: &str) -> Option<(i64, i64)> {
+    let (_, last) = metadata.strip_prefix("2;")?.rsplit_once(';')?;
+    let (offset, timestamp_ms) = last.split_once(':')?;
+    Some((offset.parse().ok()?, timestamp_ms.parse().ok()?))
 }

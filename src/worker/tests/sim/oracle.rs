@@ -6,6 +6,7 @@ use super::transactions::{Pending, Published};
 use super::versions::model;
 use super::world::{Check, Opened, Pid, World};
 use crate::engine::snapshot::{self, Header};
+use crate::faults::{self, Mechanism};
 use crate::worker::ports::PartitionId;
 
 /// What is known of a partition's committed past.
@@ -33,9 +34,21 @@ impl Audit {
     }
 }
 
-/// Base and switch log of a committed offset's metadata; `None` where it is not of that form.
-fn parse(metadata: &str) -> Option<(i64, Vec<(i64, u64)>)> {
-    let mut parts = metadata.split(';');
+/// Offset and timestamp of the last record before an offset.
+type Last = (i64, i64);
+
+/// Base and switch log of a committed offset's metadata, and the last record before it; `None` where it is not of that
+/// form.
+fn parse_committed(metadata: &str) -> Option<((i64, Vec<(i64, u64)>), Last)> {
+    let (log, last) = metadata.strip_prefix("2;")?.rsplit_once(';')?;
+    let (offset, timestamp_ms) = last.split_once(':')?;
+    let last = (offset.parse().ok()?, timestamp_ms.parse().ok()?);
+    Some((parse(&format!("1;{log}"))?, last))
+}
+
+/// Base and switch log as a snapshot's header says them.
+fn parse(log: &str) -> Option<(i64, Vec<(i64, u64)>)> {
+    let mut parts = log.split(';');
     let (Some("1"), Some(base), Some(entries), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
@@ -83,12 +96,27 @@ impl World {
 
     fn judge(&mut self, pid: Pid, pending: &Pending, records: Vec<Published>) {
         let id = pending.id;
+        let opened = self.processes[pid].opened.get(&id).cloned().unwrap_or_default();
+        let incarnation = opened.incarnation;
+        self.judge_log(pid, pending, incarnation);
         let (entries_max, bytes_max) = (64, 4096);
-        let Some((base, entries)) = parse(&pending.metadata) else {
+        let without_last = || Some((parse(&pending.metadata)?, (-1, -1)));
+        let Some(((base, entries), last)) = parse_committed(&pending.metadata).or_else(without_last) else {
             return self.violate(Check::Metadata, format!("`{}` at {id:?}", pending.metadata));
         };
+        let record = self.log_of(id, incarnation).raw(last.0.max(0));
+        let sent_ms = record.map(|input| input.timestamp_ms);
+        let is_last = last.0 == pending.next.0 - 1 && sent_ms == Some(last.1);
+        if !is_last && !faults::is_off(Mechanism::DeadLetterOffset) {
+            let text = format!(
+                "`{}` with {} at {id:?}, whose record is of {sent_ms:?}",
+                pending.metadata, pending.next
+            );
+            self.violate(Check::Metadata, text);
+        }
         let ascends = entries.is_sorted_by(|one, other| one.0 < other.0);
-        let again = self.audits.get(&id).is_some_and(|audit| audit.was_reset);
+        let key = (id, incarnation);
+        let again = self.audits.get(&key).is_some_and(|audit| audit.was_reset);
         let within = entries
             .iter()
             .all(|entry| entry.0 >= base && (again || entry.0 <= pending.next.0));
@@ -98,28 +126,58 @@ impl World {
                 format!("`{}` with {} at {id:?}", pending.metadata, pending.next),
             );
         }
-        let opened = self.processes[pid].opened.get(&id).cloned().unwrap_or_default();
-        let audit = self.audits.entry(id).or_default();
+        let audit = self.audits.entry(key).or_default();
         let cursor = audit.cursor;
         if pending.next.0 < cursor {
             let text = format!("the offset of {id:?} went from {cursor} back to {}", pending.next);
             return self.violate(Check::Twice, text);
         }
         let from = self.skip_lost(pid, id, &opened);
-        let past = self.past_of(id, (base, entries), &opened, from);
+        let past = Self::past_of((base, entries), &opened, from);
         if let Some(opened) = self.processes[pid].opened.get_mut(&id) {
             opened.past = Some(past.clone());
         }
         let expected = self.expect(id, past, from, pending.next.0);
-        self.compare(id, from, &expected, &records);
-        let audit = self.audits.entry(id).or_default();
+        self.compare((id, incarnation), from, &expected, &records);
+        let audit = self.audits.entry(key).or_default();
         audit.cursor = pending.next.0;
         audit.reset = false;
+        if incarnation == self.logs[&id].incarnation {
+            self.of_another_log.remove(&id);
+        } else {
+            // It was under way while the topic was created anew: from now on the offset is the old log's.
+            self.of_another_log.insert(id, Some(last));
+            let current = (id, self.logs[&id].incarnation);
+            self.audits.entry(current).or_default().cursor = pending.next.0;
+        }
+    }
+
+    /// The offset that a process has restored from is of another log than the one it reads: nobody may go on there, as far
+    /// as it can be known.
+    fn judge_log(&mut self, pid: Pid, pending: &Pending, incarnation: u32) {
+        let id = pending.id;
+        if incarnation != self.logs[&id].incarnation {
+            return;
+        }
+        let Some(last) = self.of_another_log.get(&id).copied() else {
+            return;
+        };
+        let log = &self.logs[&id];
+        let is_there = |last: &Last| last.0 >= log.start && log.visible(last.0, &self.fates).is_some();
+        if last.as_ref().is_some_and(is_there) {
+            let text = format!(
+                "process {pid} goes on to {} of {id:?}, a topic created anew, where {last:?} was the last record",
+                pending.next
+            );
+            return self.violate(Check::AnotherLog, text);
+        }
+        self.cover(Cover::AnotherLogUnknown);
     }
 
     /// Where outcomes go on: what was deleted before it was read has none, and the process has to say so.
     fn skip_lost(&mut self, pid: Pid, id: PartitionId, opened: &Opened) -> i64 {
-        let cursor = self.audits.entry(id).or_default().cursor;
+        let key = (id, opened.incarnation);
+        let cursor = self.audits.entry(key).or_default().cursor;
         if cursor >= opened.log_start {
             return cursor;
         }
@@ -142,7 +200,7 @@ impl World {
 
     /// What a process' state hangs on, by base and switch log as it says them and by what is known of the time that it
     /// forgot.
-    fn past_of(&self, id: PartitionId, said: (i64, Vec<(i64, u64)>), opened: &Opened, until: i64) -> Past {
+    fn past_of(said: (i64, Vec<(i64, u64)>), opened: &Opened, until: i64) -> Past {
         let (base, mut versions) = said;
         let first = versions.first().map_or(base, |entry| entry.0);
         let told = opened.past.iter().filter(|told| told.base == base);
@@ -150,7 +208,7 @@ impl World {
         let forgotten: Vec<_> = forgotten.filter(|entry| entry.0 < first).copied().collect();
         versions.splice(..0, forgotten);
         Past {
-            incarnation: self.logs[&id].incarnation,
+            incarnation: opened.incarnation,
             base,
             versions,
             gaps: opened.gaps.iter().copied().filter(|gap| gap.0 < until).collect(),
@@ -158,12 +216,16 @@ impl World {
     }
 
     /// Lends what a reference needs to step a partition's log.
-    fn with_tools<T>(&mut self, id: PartitionId, work: impl FnOnce(&mut Tools<'_>) -> T) -> T {
+    fn with_tools<T>(
+        &mut self,
+        (id, incarnation): (PartitionId, u32),
+        work: impl FnOnce(&mut Tools<'_>) -> T,
+    ) -> T {
         let mut engine = self.engine.take().expect("lent once at a time");
         let result = work(&mut Tools {
             scenario: &self.scenario,
             engine: &mut engine,
-            log: &self.logs[&id],
+            log: self.log_of(id, incarnation),
             fates: &self.fates,
         });
         self.engine = Some(engine);
@@ -172,7 +234,8 @@ impl World {
 
     /// The outcomes that a commit of `next` has to make visible, and the state that it is of.
     fn expect(&mut self, id: PartitionId, past: Past, from: i64, next: i64) -> Vec<Expected> {
-        let audit = self.audits.entry(id).or_default();
+        let key = (id, past.incarnation);
+        let audit = self.audits.entry(key).or_default();
         let reset = audit.reset;
         let kept = audit.reference.take();
         let mut reference = match kept {
@@ -185,11 +248,11 @@ impl World {
                     self.cover(Cover::StateRebuilt);
                     self.judge_rebuilt(id, &kept, &past, reset);
                 }
-                self.with_tools(id, |tools| Reference::new(tools, id, past))
+                self.with_tools(key, |tools| Reference::new(tools, id, past))
             }
         };
         let spoken = reference.spoken;
-        let expected = self.with_tools(id, |tools| reference.advance(tools, next, from));
+        let expected = self.with_tools(key, |tools| reference.advance(tools, next, from));
         self.judged += reference.spoken - spoken;
         if let Some(wrong) = reference.wrong.take() {
             self.violate(Check::Numbers, wrong);
@@ -198,7 +261,7 @@ impl World {
             self.cover(Cover::StreamForgotten);
         }
         let print = (next, reference.past.clone(), reference.state.fingerprint());
-        let audit = self.audits.entry(id).or_default();
+        let audit = self.audits.entry(key).or_default();
         audit.prints.push(print);
         audit.reference = Some(reference);
         expected
@@ -235,7 +298,7 @@ impl World {
             return Past::default();
         };
         let next = header.next.0;
-        let past = self.past_of(id, said, opened, next);
+        let past = Self::past_of(said, opened, next);
         match self.state_of(id, header, bytes) {
             Ok(found) => {
                 let wanted = self.state_at(id, next, &past);
@@ -265,19 +328,20 @@ impl World {
 
     /// Fingerprint of the state at a committed offset.
     fn state_at(&mut self, id: PartitionId, next: i64, past: &Past) -> u64 {
-        let prints = &self.audits.entry(id).or_default().prints;
+        let key = (id, past.incarnation);
+        let prints = &self.audits.entry(key).or_default().prints;
         let known = prints
             .iter()
             .rfind(|(at, known, _)| *at == next && known.agrees(past, past.base, next));
         if let Some((_, _, print)) = known {
             return *print;
         }
-        let print = self.with_tools(id, |tools| {
+        let print = self.with_tools(key, |tools| {
             let mut reference = Reference::new(tools, id, past.clone());
             reference.advance(tools, next, i64::MAX);
             reference.state.fingerprint()
         });
-        let audit = self.audits.entry(id).or_default();
+        let audit = self.audits.entry(key).or_default();
         audit.prints.push((next, past.clone(), print));
         print
     }

@@ -12,7 +12,7 @@ use super::versions::{lineage, model};
 use super::world::{Check, Pid, World};
 use crate::engine::{Model, ModelVersion};
 use crate::worker::TurnReport;
-use crate::worker::ports::{Activity, Clock, Error, Models, Observer, PartitionId};
+use crate::worker::ports::{Activity, Clock, Error, Loaded, Models, Observer, PartitionId};
 use crate::worker::report::{PartitionPhase, PartitionReport};
 
 /// Versions that a process knows.
@@ -33,19 +33,34 @@ impl Models for SimModels {
         model(process.newest)
     }
 
-    fn load(&mut self, version: ModelVersion) -> Result<Option<Arc<Model>>, Error> {
+    fn load(&mut self, version: ModelVersion) -> Result<(), Error> {
         if self.sim.enter(self.pid) {
             return Err(failed("loading a version"));
         }
         let mut world = self.sim.world.borrow_mut();
-        if world.trouble.store_away {
-            return Err(failed("loading a version"));
-        }
-        let missing = world.trouble.missing_versions.contains(&version.0);
-        if missing {
+        let due = world.now + world.disk_time(self.pid);
+        world.processes[self.pid].loads.push_back((due, version.0));
+        Ok(())
+    }
+
+    fn loaded(&mut self) -> Option<Loaded> {
+        let mut world = self.sim.world.borrow_mut();
+        let now = world.now;
+        let loads = &mut world.processes[self.pid].loads;
+        let due = loads.iter().position(|load| load.0 <= now)?;
+        let (_, version) = loads.remove(due)?;
+        let found = if world.trouble.store_away {
+            Err(failed("loading a version"))
+        } else if world.trouble.missing_versions.contains(&version) {
             world.cover(Cover::VersionMissing);
-        }
-        Ok((!missing).then(|| model(version.0)))
+            Ok(None)
+        } else {
+            Ok(Some(model(version)))
+        };
+        Some(Loaded {
+            version: ModelVersion(version),
+            found,
+        })
     }
 }
 
@@ -74,12 +89,17 @@ impl World {
         }
         self.cover(Cover::Parked);
         self.tell(|| format!("process {pid} parks {id:?}: {sentence}"));
-        let beyond = self
-            .committed
-            .get(&id)
-            .is_some_and(|entry| entry.0.0 > self.ends(id).1);
+        // As it was told: the log may have grown since then.
+        let seen = self.processes[pid].seen_ends.get(&id).copied();
+        let end = seen.map_or(i64::MAX, |seen| seen.1);
+        let beyond = self.committed.get(&id).is_some_and(|entry| entry.0.0 > end);
         let poisoned = self.trouble.poison.keys().any(|entry| entry.0 == id);
-        if !beyond && !poisoned {
+        // Where its offset has gone with the topic, the process asked for it before.
+        let another_log = self.of_another_log.contains_key(&id) || self.is_new(id);
+        if another_log && !beyond {
+            self.cover(Cover::AnotherLogParked);
+        }
+        if !beyond && !poisoned && !another_log {
             self.violate(Check::Parked, format!("{id:?} has no cause: {sentence}"));
         }
     }
@@ -112,16 +132,14 @@ impl World {
         }
         let served = partition.model.map(|version| version.0);
         if let Some(version) = served {
-            let before = self.audits.get(&id).map(|audit| audit.serving);
+            let before = Some(self.audit(id).serving);
             if before.is_some_and(|before| before != 0 && before != version) {
                 self.cover(Cover::Switched);
                 if before.map(lineage) != Some(lineage(version)) {
                     self.cover(Cover::LineageSwitched);
                 }
             }
-            if let Some(audit) = self.audits.get_mut(&id) {
-                audit.serving = version;
-            }
+            self.audit(id).serving = version;
         }
     }
 }
@@ -158,6 +176,13 @@ impl Observer for SimObserver {
             });
         }
         world.processes[self.pid].trouble = trouble;
+        if report
+            .snapshots_refused
+            .iter()
+            .any(|text| text.contains("panics"))
+        {
+            world.cover(Cover::SnapshotDistrusted);
+        }
         if report.replayed > 0 {
             world.cover(Cover::Replayed);
         }

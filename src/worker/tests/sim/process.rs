@@ -1,7 +1,7 @@
 //! Processes: what their calls run into, and how they end.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
@@ -73,8 +73,10 @@ impl Sim {
                 client: Client::default(),
                 epoch: None,
                 newest: world.newest,
+                answers: VecDeque::new(),
+                loads: VecDeque::new(),
                 snapshots: Handle::default(),
-                seen_start: BTreeMap::new(),
+                seen_ends: BTreeMap::new(),
                 opened: BTreeMap::new(),
                 told: 0,
                 heard: 0,

@@ -9,7 +9,7 @@ use crate::worker::ports::{Destination, PartitionId};
 impl World {
     pub(super) fn compare(
         &mut self,
-        id: PartitionId,
+        (id, incarnation): (PartitionId, u32),
         from: i64,
         expected: &[Expected],
         records: &[Published],
@@ -26,8 +26,8 @@ impl World {
         }
         for (expected, record) in expected.iter().zip(records) {
             let wrong = match &expected.what {
-                What::Forecast(..) => self.wrong_forecast(id, expected, record),
-                What::Letter(reason) => self.wrong_letter(id, expected, reason, record),
+                What::Forecast(..) => self.wrong_forecast((id, incarnation), expected, record),
+                What::Letter(reason) => self.wrong_letter((id, incarnation), expected, reason, record),
             };
             if let Some((check, text)) = wrong {
                 let text = format!("{id:?} {}/{}: {text}", expected.offset, expected.index);
@@ -44,7 +44,7 @@ impl World {
 
     fn wrong_forecast(
         &self,
-        id: PartitionId,
+        (id, incarnation): (PartitionId, u32),
         expected: &Expected,
         record: &Published,
     ) -> Option<(Check, String)> {
@@ -52,7 +52,8 @@ impl World {
             return None;
         };
         let value = record.value.as_deref().unwrap_or_default();
-        let sent_ms = self.logs[&id]
+        let sent_ms = self
+            .log_of(id, incarnation)
             .raw(expected.offset)
             .map(|input| input.timestamp_ms);
         let heads = record.to == Destination::Forecasts
@@ -74,12 +75,12 @@ impl World {
 
     fn wrong_letter(
         &self,
-        id: PartitionId,
+        (id, incarnation): (PartitionId, u32),
         expected: &Expected,
         reason: &str,
         record: &Published,
     ) -> Option<(Check, String)> {
-        let input = self.logs[&id].raw(expected.offset)?;
+        let input = self.log_of(id, incarnation).raw(expected.offset)?;
         let same = record.to == Destination::DeadLetters
             && record.key == input.key
             && record.value == input.value

@@ -18,6 +18,7 @@ use super::store::Store;
 use super::transactions::Producer;
 use super::world::{Check, Trouble, Violation, World};
 use crate::engine::Engine;
+use crate::engine::snapshot::{BLOCK_ROWS, ROWS_PER_BLOCK};
 use crate::faults;
 use crate::series::observation::NextOffset;
 
@@ -45,7 +46,7 @@ fn world(scenario: Scenario) -> World {
         }
         let (start, base) = if scenario.warms_up { (4, 2) } else { (0, 0) };
         committed.insert(id, (NextOffset(start), format!("1;{base};")));
-        audits.insert(id, Audit::new(start));
+        audits.insert((id, 0), Audit::new(start));
         logs.insert(id, log);
     }
     let instances = scenario.instances;
@@ -54,6 +55,8 @@ fn world(scenario: Scenario) -> World {
         scenario,
         now: Duration::from_secs(100),
         logs,
+        old_logs: BTreeMap::new(),
+        of_another_log: BTreeMap::new(),
         fates: Vec::new(),
         committed,
         producers: (0..instances).map(|_| Producer::default()).collect(),
@@ -80,6 +83,8 @@ pub(super) fn run(seed: u64, steps: Option<Vec<Step>>) -> Told {
 
 /// The same, told in words.
 pub(super) fn play(seed: u64, steps: Option<Vec<Step>>, aloud: bool) -> Told {
+    // A partition of this simulation has three to five rows.
+    ROWS_PER_BLOCK.set(2);
     let scenario = Scenario::new(seed);
     let instances = scenario.instances;
     let feed = match steps {
@@ -102,6 +107,7 @@ pub(super) fn play(seed: u64, steps: Option<Vec<Step>>, aloud: bool) -> Told {
     }
     faults::visit(None);
     sim.workers.borrow_mut().clear();
+    ROWS_PER_BLOCK.set(BLOCK_ROWS);
     let steps = match &mut *sim.feed.borrow_mut() {
         Feed::Fresh { made, .. } => std::mem::take(made),
         Feed::Recorded(_) => Vec::new(),
@@ -189,10 +195,9 @@ fn restart_parked(sim: &Rc<Sim>) {
     let beyond: Vec<_> = {
         let world = sim.world.borrow();
         let is_beyond = |id: &_| {
-            world
-                .committed
-                .get(id)
-                .is_some_and(|entry| entry.0.0 > world.ends(*id).1)
+            let end = world.ends(*id).1;
+            let beyond = world.committed.get(id).is_some_and(|entry| entry.0.0 > end);
+            beyond || world.of_another_log.contains_key(id) || world.is_new(*id)
         };
         world.ids().into_iter().filter(is_beyond).collect()
     };

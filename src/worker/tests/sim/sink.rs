@@ -9,7 +9,7 @@ use super::step::Stage;
 use super::transactions::{Pending, Published};
 use super::world::{Check, Pid, Poison};
 use crate::faults::{self, Mechanism, Point};
-use crate::worker::ports::{Commit, Destination, Error, Outgoing, Sink};
+use crate::worker::ports::{Commit, Destination, Error, Outgoing, ReadMembership, Sink};
 
 /// The worker's port.
 pub(super) struct SimSink {
@@ -24,6 +24,14 @@ impl SimSink {
     /// What becomes of an outcome that cannot be published.
     fn poisoned(&self, published: &Published) -> Option<Error> {
         let world = self.sim.world.borrow();
+        if world.processes[self.pid]
+            .snapshots
+            .poisoned
+            .contains(&published.origin)
+        {
+            drop(world);
+            std::panic::resume_unwind(Box::new(POISON.to_owned()));
+        }
         let key = (published.origin, published.source().0);
         let poison = *world.trouble.poison.get(&key)?;
         drop(world);
@@ -140,12 +148,17 @@ impl Sink for SimSink {
         Ok(())
     }
 
-    fn commit(&mut self, offsets: &[Commit<'_>], membership: &Membership) -> Result<(), Error> {
+    fn commit(
+        &mut self,
+        offsets: &[Commit<'_>],
+        membership: &mut ReadMembership<'_, Membership>,
+    ) -> Result<(), Error> {
         if self.sim.enter_stage(self.pid, Stage::Deliver) {
             return Err(failed("delivering"));
         }
         faults::point(Point::BeforeOffsets);
-        self.send_offsets(offsets, *membership)?;
+        let membership = membership()?;
+        self.send_offsets(offsets, membership)?;
         faults::point(Point::AfterOffsets);
         if self.sim.enter_stage(self.pid, Stage::Offsets) {
             return Err(failed("putting offsets into the transaction"));

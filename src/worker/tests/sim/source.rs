@@ -7,11 +7,11 @@ use super::consumer::Found;
 use super::coverage::Cover;
 use super::input::{self, InputHeaders};
 use super::process::Sim;
-use super::world::{Check, Opened, Pid, Reading};
+use super::world::{Check, Opened, Pid, Reading, SESSION};
 use crate::engine::snapshot::Anchor;
 
 use crate::series::observation::{NextOffset, Offset, Partition};
-use crate::worker::ports::{Committed, Error, Event, Log, PartitionId, Record, Source};
+use crate::worker::ports::{Answer, Committed, Error, Event, Log, PartitionId, Question, Record, Source};
 
 /// The worker's port.
 pub(super) struct SimSource {
@@ -58,7 +58,7 @@ impl SimSource {
         })
     }
 
-    fn ask(&self, doing: &'static str) -> Result<(), Error> {
+    fn call(&self, doing: &'static str) -> Result<(), Error> {
         if self.sim.enter(self.pid) {
             Err(failed(doing))
         } else {
@@ -66,7 +66,7 @@ impl SimSource {
         }
     }
 
-    fn answered(&mut self, doing: &str, ids: &[PartitionId]) {
+    fn note_answer(&mut self, doing: &str, ids: &[PartitionId]) {
         let mut world = self.sim.world.borrow_mut();
         let unanswered = world.processes[self.pid].client.unanswered.take();
         if unanswered.is_none() {
@@ -76,11 +76,92 @@ impl SimSource {
     }
 }
 
+/// What is asked of the cluster, and comes late.
+impl SimSource {
+    /// As it is now: by the time it is heard it may be old.
+    fn answer(&self, question: Question) -> Result<Answer, Error> {
+        Ok(match question {
+            Question::Cluster => {
+                self.call("asking for the cluster")?;
+                Answer::Cluster("simulated".to_owned())
+            }
+            Question::Partitions(topic) => Answer::Partitions(self.partitions(topic)?),
+            Question::Committed(ids) => Answer::Committed(self.committed(&ids)?),
+            Question::Log(id) => Answer::Log(self.log(id)?),
+            Question::OffsetAt(id, timestamp_ms) => Answer::OffsetAt(self.offset_at(id, timestamp_ms)?),
+            Question::RecordBefore(id, next) => Answer::RecordBefore(self.record_before(id, next)?),
+        })
+    }
+
+    fn partitions(&self, topic: usize) -> Result<Vec<PartitionId>, Error> {
+        self.call("asking for partitions")?;
+        let world = self.sim.world.borrow();
+        Ok(world
+            .logs
+            .keys()
+            .copied()
+            .filter(|id| id.topic == topic)
+            .collect())
+    }
+
+    fn committed(&self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error> {
+        self.call("reading offsets")?;
+        let mut world = self.sim.world.borrow_mut();
+        if partitions.iter().any(|id| world.is_unstable(*id)) {
+            world.cover(Cover::UnstableOffset);
+            return Err(failed("reading offsets on which a transaction is pending"));
+        }
+        let blind = world.now < world.trouble.blind_until && !world.processes[self.pid].rng.once_in(3);
+        if blind {
+            world.cover(Cover::BlindRead);
+        }
+        let answer = partitions.iter().map(|id| {
+            let known = world.committed.get(id).filter(|_| !blind);
+            let (next, metadata) = known.cloned().unzip();
+            Committed {
+                partition: *id,
+                next,
+                metadata: metadata.unwrap_or_default(),
+            }
+        });
+        Ok(answer.collect())
+    }
+
+    fn log(&self, id: PartitionId) -> Result<Log, Error> {
+        self.call("asking for the log")?;
+        let mut world = self.sim.world.borrow_mut();
+        let (start, end) = world.ends(id);
+        world.processes[self.pid].seen_ends.insert(id, (start, end));
+        Ok(Log {
+            start: NextOffset(start),
+            end: NextOffset(end),
+        })
+    }
+
+    fn offset_at(&self, id: PartitionId, timestamp_ms: i64) -> Result<Option<NextOffset>, Error> {
+        self.call("asking for the offset of a time")?;
+        let world = self.sim.world.borrow();
+        let log = &world.logs[&id];
+        let found = (log.start..log.end(&world.fates)).find(|offset| {
+            log.raw(*offset)
+                .is_some_and(|input| input.timestamp_ms >= timestamp_ms)
+        });
+        Ok(found.map(NextOffset))
+    }
+
+    fn record_before(&self, id: PartitionId, next: NextOffset) -> Result<Option<Anchor>, Error> {
+        self.call("asking for a record")?;
+        let world = self.sim.world.borrow();
+        let found = input::last_before(&world.logs[&id], &world.fates, next.0);
+        Ok(found.map(|(offset, timestamp_ms)| Anchor { offset, timestamp_ms }))
+    }
+}
+
 impl Source for SimSource {
     type Membership = Membership;
 
     fn poll(&mut self, timeout: Duration, each: &mut dyn FnMut(&Record<'_>)) -> Result<Event, Error> {
-        self.ask("polling")?;
+        self.call("polling")?;
         {
             let mut world = self.sim.world.borrow_mut();
             if world.processes[self.pid].client.unanswered.is_some() {
@@ -114,7 +195,7 @@ impl Source for SimSource {
         if self.sim.is_dead(self.pid) {
             return Err(failed("holding"));
         }
-        self.answered("holds", partitions);
+        self.note_answer("holds", partitions);
         let mut world = self.sim.world.borrow_mut();
         let process = &mut world.processes[self.pid];
         for id in partitions {
@@ -142,7 +223,7 @@ impl Source for SimSource {
         if self.sim.is_dead(self.pid) {
             return Err(failed("releasing"));
         }
-        self.answered("gives back", partitions);
+        self.note_answer("gives back", partitions);
         let mut world = self.sim.world.borrow_mut();
         if world.has_open(self.pid) {
             let text = format!("process {} gives {partitions:?} back", self.pid);
@@ -156,14 +237,18 @@ impl Source for SimSource {
     }
 
     fn start(&mut self, id: PartitionId, from: NextOffset) -> Result<(), Error> {
-        self.ask("seeking")?;
+        self.call("seeking")?;
         let mut world = self.sim.world.borrow_mut();
         world.check_held(self.pid, id, "reads");
         world.tell(|| format!("process {} reads {id:?} from {from} on", self.pid));
         let handed = world.processes[self.pid].snapshots.handed.remove(&id);
-        let log_start = world.processes[self.pid].seen_start.get(&id).copied();
+        if handed.is_none() {
+            world.processes[self.pid].snapshots.poisoned.remove(&id);
+        }
+        let seen = world.processes[self.pid].seen_ends.get(&id).copied();
         let mut opened = Opened {
-            log_start: log_start.unwrap_or(0),
+            incarnation: world.logs[&id].incarnation,
+            log_start: seen.map_or(0, |seen| seen.0),
             ..Opened::default()
         };
         if let Some((next, past)) = handed.filter(|handed| from.0 >= handed.0) {
@@ -189,72 +274,37 @@ impl Source for SimSource {
         Ok(())
     }
 
-    fn partitions(&mut self, topic: usize) -> Result<Vec<PartitionId>, Error> {
-        self.ask("asking for partitions")?;
-        let world = self.sim.world.borrow();
-        Ok(world
-            .logs
-            .keys()
-            .copied()
-            .filter(|id| id.topic == topic)
-            .collect())
-    }
-
-    fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error> {
-        self.ask("reading offsets")?;
+    fn ask(&mut self, ticket: u64, question: Question) -> Result<(), Error> {
+        let answer = self.answer(question);
         let mut world = self.sim.world.borrow_mut();
-        if partitions.iter().any(|id| world.is_unstable(*id)) {
-            world.cover(Cover::UnstableOffset);
-            return Err(failed("reading offsets on which a transaction is pending"));
-        }
-        let blind = world.now < world.trouble.blind_until && !world.processes[self.pid].rng.once_in(3);
-        if blind {
-            world.cover(Cover::BlindRead);
-        }
-        let answer = partitions.iter().map(|id| {
-            let known = world.committed.get(id).filter(|_| !blind);
-            let (next, metadata) = known.cloned().unzip();
-            Committed {
-                partition: *id,
-                next,
-                metadata: metadata.unwrap_or_default(),
-            }
+        let (now, healed) = (world.now, world.healed);
+        let process = &mut world.processes[self.pid];
+        let late = if healed { 399 } else { process.rng.below(400) };
+        let wait = Duration::from_millis(match late {
+            0 => 15_000,
+            1..12 => 900,
+            12..200 => 2,
+            _ => 0,
         });
-        Ok(answer.collect())
+        process.answers.push_back((now + wait, ticket, answer));
+        if wait > SESSION {
+            world.cover(Cover::AnswerLate);
+        }
+        Ok(())
     }
 
-    fn log(&mut self, id: PartitionId) -> Result<Log, Error> {
-        self.ask("asking for the log")?;
+    fn answered(&mut self) -> Option<(u64, Result<Answer, Error>)> {
         let mut world = self.sim.world.borrow_mut();
-        let (start, end) = world.ends(id);
-        world.processes[self.pid].seen_start.insert(id, start);
-        Ok(Log {
-            start: NextOffset(start),
-            end: NextOffset(end),
-        })
+        let now = world.now;
+        let answers = &mut world.processes[self.pid].answers;
+        let due = answers.iter().position(|answer| answer.0 <= now)?;
+        answers.remove(due).map(|(_, ticket, answer)| (ticket, answer))
     }
 
-    fn offset_at(&mut self, id: PartitionId, timestamp_ms: i64) -> Result<Option<NextOffset>, Error> {
-        self.ask("asking for the offset of a time")?;
-        let world = self.sim.world.borrow();
-        let log = &world.logs[&id];
-        let found = (log.start..log.end(&world.fates)).find(|offset| {
-            log.raw(*offset)
-                .is_some_and(|input| input.timestamp_ms >= timestamp_ms)
-        });
-        Ok(found.map(NextOffset))
-    }
-
-    fn record_before(&mut self, id: PartitionId, next: NextOffset) -> Result<Option<Anchor>, Error> {
-        self.ask("asking for a record")?;
-        let world = self.sim.world.borrow();
-        let found = input::last_before(&world.logs[&id], &world.fates, next.0);
-        Ok(found.map(|(offset, timestamp_ms)| Anchor { offset, timestamp_ms }))
-    }
-
-    fn cluster(&mut self) -> Result<String, Error> {
-        self.ask("asking for the cluster")?;
-        Ok("simulated".to_owned())
+    fn forget(&mut self) {
+        if !self.sim.is_dead(self.pid) {
+            self.sim.world.borrow_mut().processes[self.pid].answers.clear();
+        }
     }
 
     fn end_heard(&self, id: PartitionId) -> Option<NextOffset> {

@@ -101,6 +101,8 @@ pub(super) enum Step {
     Reset { seed: u32 },
     /// With nobody in the group: a topic is deleted and created anew.
     Recreate { seed: u32 },
+    /// While some run: a topic is deleted and created anew.
+    RecreateLive { seed: u32 },
     /// A partition is added.
     AddPartition,
     /// An outcome of a record to come will not be published.
@@ -142,7 +144,7 @@ fn fate(rng: &mut Rng) -> Fate {
 }
 
 fn make(rng: &mut Rng, instances: usize) -> Step {
-    const WEIGHTS: [usize; 19] = [150, 10, 2, 3, 12, 6, 12, 4, 4, 6, 2, 4, 3, 1, 1, 1, 1, 1, 3];
+    const WEIGHTS: [usize; 20] = [150, 10, 2, 3, 12, 6, 12, 4, 4, 6, 2, 4, 3, 1, 1, 1, 1, 1, 3, 1];
     let seed = rng.seed();
     let process = rng.below(4);
     match rng.weighted(&WEIGHTS) {
@@ -189,6 +191,7 @@ fn make(rng: &mut Rng, instances: usize) -> Step {
         15 => Step::Reset { seed },
         16 => Step::Recreate { seed },
         17 => Step::AddPartition,
-        _ => Step::Poison { seed },
+        18 => Step::Poison { seed },
+        _ => Step::RecreateLive { seed },
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct File {
     /// What its state hangs on.
     pub(super) past: Past,
     pub(super) serial: u64,
+    /// What steps from its state panics.
+    poisoned: bool,
 }
 
 /// All files, by partition and offset.
@@ -47,6 +49,8 @@ pub(super) struct Writing {
     encoder: Encoder,
     bytes: Vec<u8>,
     opened: Opened,
+    /// Blocks written so far.
+    blocks: usize,
     /// When it is durable, once it is complete.
     due: Duration,
 }
@@ -64,6 +68,8 @@ pub(super) struct Handle {
     refused: BTreeSet<u64>,
     /// What the last search of a partition gave: its offset and past.
     pub(super) handed: BTreeMap<PartitionId, (i64, Past)>,
+    /// Partitions whose state is of a snapshot that is poisoned.
+    pub(super) poisoned: BTreeSet<PartitionId>,
     /// Counts assignments, per partition.
     pub(super) held: BTreeMap<PartitionId, usize>,
 }
@@ -93,7 +99,7 @@ fn is_past(theirs: &Header, ours: &Header) -> bool {
 
 impl World {
     /// How long something takes on the disk.
-    fn disk_time(&mut self, pid: Pid) -> Duration {
+    pub(super) fn disk_time(&mut self, pid: Pid) -> Duration {
         let slow = self.trouble.disk_slow;
         let rng = &mut self.processes[pid].rng;
         let millis = if slow {
@@ -123,6 +129,7 @@ impl World {
             bytes,
             past,
             serial: self.store.serial,
+            poisoned: false,
         };
         let size = file.bytes.len() as u64;
         let refused = &self.processes[pid].snapshots.refused;
@@ -155,6 +162,9 @@ impl World {
     /// The store's thread may have come further than the process that is killed.
     pub(super) fn kill_writer(&mut self, pid: Pid) {
         let handle = std::mem::take(&mut self.processes[pid].snapshots);
+        if handle.writing.as_ref().is_some_and(|writing| writing.blocks > 0) {
+            self.cover(Cover::KilledBetweenBlocks);
+        }
         for writing in handle.finishing {
             if self.processes[pid].rng.once_in(2) {
                 self.publish(pid, writing);
@@ -171,6 +181,7 @@ impl World {
     ) -> Option<Box<(Header, Content)>> {
         let handle = &mut self.processes[pid].snapshots;
         handle.handed.remove(&wanted.id);
+        handle.poisoned.remove(&wanted.id);
         let files = self.store.files.get(&wanted.id)?;
         for (next, file) in files.range(..=wanted.at_most.0).rev() {
             let fits = read_header(&mut &file.bytes[..])
@@ -183,6 +194,9 @@ impl World {
             match fits {
                 Ok(found) => {
                     handle.handed.insert(wanted.id, (*next, file.past.clone()));
+                    if file.poisoned {
+                        handle.poisoned.insert(wanted.id);
+                    }
                     return Some(Box::new(found));
                 }
                 Err(reason) => {
@@ -240,7 +254,13 @@ impl World {
             return;
         };
         let size = file.bytes.len();
-        match rng.below(5) {
+        let kind = rng.below(7);
+        if kind > 4 {
+            file.poisoned = true;
+            self.excused = true;
+            return self.cover(Cover::SnapshotPoisoned);
+        }
+        match kind {
             0 | 1 if size > 0 => file.bytes[rng.below(size)] ^= 1 << rng.below(8),
             2 => file.bytes.truncate(rng.below(size)),
             3 => file.bytes.clear(),
@@ -290,6 +310,7 @@ impl Snapshots for SimSnapshots {
             header,
             bytes,
             opened: opened.unwrap_or_default(),
+            blocks: 0,
             due: Duration::ZERO,
         });
         Ok(())
@@ -305,6 +326,7 @@ impl Snapshots for SimSnapshots {
             let handle = &mut world.processes[self.pid].snapshots;
             if let Some(writing) = &mut handle.writing {
                 writing.encoder.block(&block, &mut writing.bytes);
+                writing.blocks += 1;
             }
             handle.empties.push_back((due, block));
             let waiting = handle.empties.len();
@@ -333,6 +355,7 @@ impl Snapshots for SimSnapshots {
         let mut world = self.sim.world.borrow_mut();
         let due = world.now + world.disk_time(self.pid);
         let handle = &mut world.processes[self.pid].snapshots;
+        let several = handle.writing.as_ref().is_some_and(|writing| writing.blocks > 1);
         if let Some(mut writing) = handle.writing.take() {
             let encoder = writing.encoder;
             encoder.finish(&mut writing.bytes);
@@ -340,11 +363,18 @@ impl Snapshots for SimSnapshots {
             writing.due = due;
             handle.finishing.push_back(writing);
         }
+        if several {
+            world.cover(Cover::SnapshotOfBlocks);
+        }
     }
 
     fn abandon(&mut self) {
         if !self.sim.is_dead(self.pid) {
-            self.sim.world.borrow_mut().processes[self.pid].snapshots.writing = None;
+            let mut world = self.sim.world.borrow_mut();
+            let given_up = world.processes[self.pid].snapshots.writing.take();
+            if given_up.is_some_and(|writing| writing.blocks > 0) {
+                world.cover(Cover::GivenUpBetweenBlocks);
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use super::store::{Handle, Store};
 use super::transactions::Producer;
 use crate::engine::Engine;
 use crate::series::observation::NextOffset;
-use crate::worker::ports::{Event, PartitionId};
+use crate::worker::ports::{Answer, Error, Event, PartitionId};
 use crate::worker::report::PartitionPhase;
 
 /// Place in `World::processes`; a process that is started anew gets another one.
@@ -53,6 +53,8 @@ pub(super) enum Check {
     Unassigned,
     /// A transaction was open when partitions were given back.
     OpenAcrossUnassign,
+    /// A topic that was created anew is read on at the offset of the one before.
+    AnotherLog,
     /// A snapshot is not the state at its offset.
     Snapshot,
     /// Base or switch log of a committed offset say what cannot be.
@@ -74,6 +76,8 @@ pub(super) enum Check {
 /// How a partition came to be read by a process.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Opened {
+    /// Of the log that is read.
+    pub(super) incarnation: u32,
     /// Oldest offset left, as the process was told.
     pub(super) log_start: i64,
     /// Ranges that are in no state though they lie between the base and the position: they were deleted before they
@@ -106,6 +110,8 @@ pub(super) struct Client {
     pub(super) turn: usize,
     /// Records handed out since the last event or pause.
     pub(super) run: usize,
+    /// Topics that were created anew, and it has not been told.
+    pub(super) recreated: BTreeSet<PartitionId>,
 }
 
 /// A process of one worker.
@@ -125,8 +131,13 @@ pub(super) struct Process {
     /// Epoch of its producer, if there is one.
     pub(super) epoch: Option<u32>,
     pub(super) newest: u64,
+    /// Answers to its questions, and when they come.
+    pub(super) answers: VecDeque<(Duration, u64, Result<Answer, Error>)>,
+    /// Versions that it loads, and when that ends.
+    pub(super) loads: VecDeque<(Duration, u64)>,
     pub(super) snapshots: Handle,
-    pub(super) seen_start: BTreeMap<PartitionId, i64>,
+    /// Ends of logs as it was told last.
+    pub(super) seen_ends: BTreeMap<PartitionId, (i64, i64)>,
     pub(super) opened: BTreeMap<PartitionId, Opened>,
     /// Observations that it has told outcomes of, and those of the commits that it knows of.
     pub(super) told: u64,
@@ -169,6 +180,11 @@ pub(super) struct World {
     pub(super) scenario: Scenario,
     pub(super) now: Duration,
     pub(super) logs: BTreeMap<PartitionId, Log>,
+    /// Logs of topics that were deleted, by how often they had been created.
+    pub(super) old_logs: BTreeMap<(PartitionId, u32), Log>,
+    /// Partitions whose committed offset is of a log before the one that is there, with the last record of that, where the
+    /// offset names it.
+    pub(super) of_another_log: BTreeMap<PartitionId, Option<(i64, i64)>>,
     pub(super) fates: Vec<InputFate>,
     pub(super) committed: BTreeMap<PartitionId, (NextOffset, String)>,
     pub(super) producers: Vec<Producer>,
@@ -178,7 +194,8 @@ pub(super) struct World {
     pub(super) newest: u64,
     pub(super) trouble: Trouble,
     pub(super) healed: bool,
-    pub(super) audits: BTreeMap<PartitionId, Audit>,
+    /// By partition and how often its topic was created.
+    pub(super) audits: BTreeMap<(PartitionId, u32), Audit>,
     pub(super) engine: Option<Box<Engine>>,
     pub(super) coverage: Coverage,
     pub(super) violation: Option<Violation>,
@@ -208,6 +225,18 @@ impl World {
 
     pub(super) fn cover(&mut self, cover: Cover) {
         self.coverage.note(cover);
+    }
+
+    /// A partition's log, of a topic that was created so often.
+    pub(super) fn log_of(&self, id: PartitionId, incarnation: u32) -> &Log {
+        let old = self.old_logs.get(&(id, incarnation));
+        old.unwrap_or_else(|| &self.logs[&id])
+    }
+
+    /// What is known of the committed past of a partition as it is now.
+    pub(super) fn audit(&mut self, id: PartitionId) -> &mut Audit {
+        let incarnation = self.logs[&id].incarnation;
+        self.audits.entry((id, incarnation)).or_default()
     }
 
     /// Ids of all partitions there are.
