@@ -43,6 +43,10 @@ pub trait Element:
     }
 }
 
+#[allow(
+    clippy::inline_always,
+    reason = "vectorised for the instructions of the caller"
+)]
 impl Element for f32 {
     const ZERO: Self = 0.;
     const ONE: Self = 1.;
@@ -57,12 +61,12 @@ impl Element for f32 {
         f64::from(self)
     }
 
-    #[inline]
+    #[inline(always)]
     fn tanh(self) -> Self {
         activation::tanh(self)
     }
 
-    #[inline]
+    #[inline(always)]
     fn sigmoid(self) -> Self {
         activation::sigmoid(self)
     }
@@ -73,6 +77,7 @@ impl Element for f32 {
     }
 }
 
+#[allow(clippy::inline_always, reason = "as above")]
 impl Element for f64 {
     const ZERO: Self = 0.;
     const ONE: Self = 1.;
@@ -87,12 +92,12 @@ impl Element for f64 {
         self
     }
 
-    #[inline]
+    #[inline(always)]
     fn tanh(self) -> Self {
         Self::tanh(self)
     }
 
-    #[inline]
+    #[inline(always)]
     fn sigmoid(self) -> Self {
         1. / (1. + (-self).exp())
     }

@@ -2,15 +2,17 @@
 
 mod step;
 mod time;
+mod train;
 
 use serde::Serialize;
 
 use super::output;
-use crate::nn::Cell;
+use crate::nn::{Cell, Shape};
 
 const MEANING: &str = "\
 What the numbers mean:
-  share_of_peak   floating-point operations that the result needs (2 G H (D + H) a step), done per second, over what the
+  share_of_peak   floating-point operations that the result needs (2 G H (D + H) a step, three times
+                  that for a gradient), done per second, over what the
                   fused multiply-add units of this core do at most, measured in the same run, turn about
   order           in which rows the steps come; `random` is what a topic with many sensors looks like
 Rates are medians over short rounds. On a shared machine they wander by a fifth within minutes: compare shares and ratios.
@@ -30,6 +32,8 @@ pub(super) struct Args {
 enum Part {
     /// The network's step, its state gathered from and scattered to rows of many streams
     Step(step::Args),
+    /// Gradients by truncated back-propagation through time (without the heads' share)
+    Train(train::Args),
 }
 
 /// Sizes that the parts share.
@@ -55,6 +59,20 @@ struct Sizes {
     seconds: u16,
 }
 
+/// A network of one layer and one head as small as can be: what is measured is the layer.
+fn shape(sizes: &Sizes) -> Shape {
+    Shape {
+        cell: sizes.cell,
+        inputs: sizes.inputs.into(),
+        hidden: sizes.hidden.into(),
+        layers: 1,
+        horizons: 1,
+        skips: 1,
+        head_hidden: 1,
+        quantiles: vec![0.1, 0.5, 0.9],
+    }
+}
+
 fn cell(name: &str) -> Result<Cell, String> {
     Cell::parse(name).ok_or_else(|| format!("no cell `{name}`; known are elman, gru, lstm"))
 }
@@ -63,6 +81,7 @@ fn cell(name: &str) -> Result<Cell, String> {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.part {
         Part::Step(args) => print(&step::run(args)),
+        Part::Train(args) => print(&train::run(args)),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::Sizes;
 use super::time::rates;
-use crate::nn::{Isa, Network, Params, Scratch, Shape, fused_operations, prefetch};
+use super::{Sizes, shape};
+use crate::nn::{Isa, Network, Params, Scratch, fused_operations, prefetch};
 
 /// Command line of `bench step`.
 #[derive(Clone, Debug, clap::Args)]
@@ -81,16 +81,7 @@ struct Bench {
 
 impl Bench {
     fn new(sizes: &Sizes) -> Self {
-        let shape = Shape {
-            cell: sizes.cell,
-            inputs: sizes.inputs.into(),
-            hidden: sizes.hidden.into(),
-            layers: 1,
-            horizons: 1,
-            skips: 1,
-            head_hidden: 1,
-            quantiles: vec![0.1, 0.5, 0.9],
-        };
+        let shape = shape(sizes);
         let batch = usize::from(sizes.batch);
         let stride = shape.state_len().next_multiple_of(16);
         let mut order = Order::new(sizes.streams);

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::daemon::clock::thread_cpu;
+
 /// How long each has the core in a round: long against a look at the clock, short against a change of its speed.
 const SLICE: Duration = Duration::from_millis(20);
 
@@ -26,11 +28,12 @@ pub(super) fn rates(seconds: u16, parts: &mut [Part<'_>]) -> Vec<f64> {
 }
 
 fn rate(part: &mut Part<'_>) -> f64 {
-    let start = now();
+    // Of the thread, not of the wall: what else runs on the machine takes no part.
+    let start = thread_cpu();
     let mut done = 0;
     loop {
         done += part();
-        let passed = start.elapsed();
+        let passed = thread_cpu() - start;
         if passed >= SLICE {
             return done as f64 / passed.as_secs_f64();
         }

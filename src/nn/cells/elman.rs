@@ -7,7 +7,7 @@
 use crate::nn::element::Element;
 
 /// `gates` (H): pre-activation in, unchanged; `hidden` (H): h' out.
-#[inline]
+#[inline(always)]
 pub(in crate::nn) fn forward<F: Element>(gates: &[F], hidden: &mut [F]) {
     for (hidden, &gate) in hidden.iter_mut().zip(gates) {
         *hidden = gate.tanh();
@@ -19,7 +19,7 @@ pub(in crate::nn) fn forward<F: Element>(gates: &[F], hidden: &mut [F]) {
 /// ```text
 /// da = dh' (1 - h'^2)
 /// ```
-#[inline]
+#[inline(always)]
 pub(in crate::nn) fn backward<F: Element>(gates: &mut [F], after: &[F], d_hidden: &mut [F]) {
     for ((gate, &after), d_hidden) in gates.iter_mut().zip(after).zip(d_hidden) {
         *gate = *d_hidden * (F::ONE - after * after);

@@ -11,6 +11,7 @@
 use crate::nn::element::Element;
 
 /// The three blocks of H.
+#[inline(always)]
 fn blocks<F>(gates: &[F]) -> (&[F], &[F], &[F]) {
     let hidden = gates.len() / 3;
     let (r, rest) = gates.split_at(hidden);
@@ -18,6 +19,7 @@ fn blocks<F>(gates: &[F]) -> (&[F], &[F], &[F]) {
     (r, z, n)
 }
 
+#[inline(always)]
 fn blocks_mut<F>(gates: &mut [F]) -> (&mut [F], &mut [F], &mut [F]) {
     let hidden = gates.len() / 3;
     let (r, rest) = gates.split_at_mut(hidden);
@@ -26,7 +28,7 @@ fn blocks_mut<F>(gates: &mut [F]) -> (&mut [F], &mut [F], &mut [F]) {
 }
 
 /// `gates` (3H): W x + `b_ih` in, r z n out. `recurrent` (3H): U h + `b_hh`. `hidden` (H): h in, h' out.
-#[inline]
+#[inline(always)]
 pub(in crate::nn) fn forward<F: Element>(gates: &mut [F], recurrent: &[F], hidden: &mut [F]) {
     let len = hidden.len();
     let (r, z, n) = blocks_mut(gates);
@@ -53,7 +55,7 @@ pub(in crate::nn) fn forward<F: Element>(gates: &mut [F], recurrent: &[F], hidde
 /// dn = dh' (1 - z)            da_n = dn (1 - n^2)        d(U_n h + b_hn) = da_n r
 /// dr = da_n (U_n h + b_hn)    da_r = dr r (1 - r)        dh = dh' z + (through U)
 /// ```
-#[inline]
+#[inline(always)]
 pub(in crate::nn) fn backward<F: Element>(
     gates: &mut [F],
     recurrent: &mut [F],

@@ -12,6 +12,7 @@
 
 use crate::nn::element::Element;
 
+#[inline(always)]
 fn blocks_mut<F>(gates: &mut [F]) -> [&mut [F]; 4] {
     let hidden = gates.len() / 4;
     let (input, rest) = gates.split_at_mut(hidden);
@@ -22,7 +23,7 @@ fn blocks_mut<F>(gates: &mut [F]) -> [&mut [F]; 4] {
 
 /// `gates` (4H): pre-activations in, i f g o out. `cell` (H): c in, c' out. `squashed` (H): tanh(c') out. `hidden` (H):
 /// h' out.
-#[inline]
+#[inline(always)]
 pub(in crate::nn) fn forward<F: Element>(
     gates: &mut [F],
     cell: &mut [F],
@@ -63,7 +64,7 @@ pub(in crate::nn) struct Trace<'a, F> {
 /// di = dc' g    df = dc' c    dg = dc' i    dc = dc' f
 /// da = d(gate) times the slope of its activation
 /// ```
-#[inline]
+#[inline(always)]
 pub(in crate::nn) fn backward<F: Element>(
     gates: &mut [F],
     trace: &Trace<'_, F>,

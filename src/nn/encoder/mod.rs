@@ -1,5 +1,6 @@
 //! What turns a sequence of inputs into a sequence of features for the heads.
 
+mod pointwise;
 mod recurrent;
 
 use super::element::Element;

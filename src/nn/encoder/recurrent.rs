@@ -8,9 +8,9 @@
 //! ```
 //! (Werbos 1990; truncated as in Williams and Peng 1990: h before the first step is a constant.)
 
+use super::pointwise::{BackwardStep, Forward};
 use super::{Backward, Encoder, Extent};
 use crate::nn::blas::{add, add_column_sums, fill_rows, matrix, matrix_mut, multiply, multiply_add};
-use crate::nn::cells::{elman, gru, lstm};
 use crate::nn::element::Element;
 use crate::nn::shape::LayerRanges;
 use crate::nn::{Cell, Shape};
@@ -187,38 +187,40 @@ impl<F: Element> Layer<F> {
         let after = &mut future[..rows * hidden];
         let weight = matrix(weight_hh, width, hidden);
         after.copy_from_slice(before);
-        if self.cell == Cell::Gru {
+        let is_gru = self.cell == Cell::Gru;
+        let recurrent: &[F] = if is_gru {
             let recurrent = &mut self.recurrent[step * rows * width..(step + 1) * rows * width];
             multiply_add(
                 matrix(before, rows, hidden),
                 weight.t(),
                 matrix_mut(recurrent, rows, width),
             );
-            let sides = gates.chunks_exact_mut(width).zip(recurrent.chunks_exact(width));
-            for ((gates, recurrent), after) in sides.zip(after.chunks_exact_mut(hidden)) {
-                gru::forward(gates, recurrent, after);
-            }
-            return;
+            recurrent
+        } else {
+            multiply_add(
+                matrix(before, rows, hidden),
+                weight.t(),
+                matrix_mut(gates, rows, width),
+            );
+            &[]
+        };
+        let (mut memory, mut squashed): (&mut [F], &mut [F]) = (&mut [], &mut []);
+        if self.cell == Cell::Lstm {
+            let (past, future) = self.cells.split_at_mut((step + 1) * rows * hidden);
+            memory = &mut future[..rows * hidden];
+            memory.copy_from_slice(&past[step * rows * hidden..]);
+            squashed = &mut self.squashed[step * rows * hidden..(step + 1) * rows * hidden];
         }
-        multiply_add(
-            matrix(before, rows, hidden),
-            weight.t(),
-            matrix_mut(gates, rows, width),
-        );
-        if self.cell == Cell::Elman {
-            return elman::forward(gates, after);
+        Forward {
+            cell: self.cell,
+            hidden,
+            gates,
+            recurrent,
+            after,
+            memory,
+            squashed,
         }
-        let (past, future) = self.cells.split_at_mut((step + 1) * rows * hidden);
-        let cell = &mut future[..rows * hidden];
-        cell.copy_from_slice(&past[step * rows * hidden..]);
-        let squashed = &mut self.squashed[step * rows * hidden..(step + 1) * rows * hidden];
-        let states = cell
-            .chunks_exact_mut(hidden)
-            .zip(squashed.chunks_exact_mut(hidden));
-        let outer = gates.chunks_exact_mut(width).zip(after.chunks_exact_mut(hidden));
-        for ((gates, after), (cell, squashed)) in outer.zip(states) {
-            lstm::forward(gates, cell, squashed, after);
-        }
+        .run();
     }
 
     /// Turns the trace into gradients of the pre-activations.
@@ -252,36 +254,35 @@ impl<F: Element> Layer<F> {
         }
     }
 
-    /// The pointwise part of one step backwards, row by row.
+    /// The pointwise part of one step backwards.
     fn backward_step(&mut self, rows: usize, step: usize) {
         let (hidden, width) = (self.hidden, self.width());
-        for row in 0..rows {
-            let cell = step * rows + row;
-            let (wide, narrow) = (
-                cell * width..(cell + 1) * width,
-                cell * hidden..(cell + 1) * hidden,
-            );
-            let gates = &mut self.gates[wide.clone()];
-            let d_hidden = &mut self.d_hidden[row * hidden..(row + 1) * hidden];
-            let before = narrow.clone();
-            match self.cell {
-                Cell::Elman => {
-                    let after = (cell + rows) * hidden..(cell + rows + 1) * hidden;
-                    elman::backward(gates, &self.hiddens[after], d_hidden);
-                }
-                Cell::Gru => {
-                    gru::backward(gates, &mut self.recurrent[wide], &self.hiddens[before], d_hidden);
-                }
-                Cell::Lstm => {
-                    let trace = lstm::Trace {
-                        before: &self.cells[before],
-                        squashed: &self.squashed[narrow],
-                    };
-                    let d_cell = &mut self.d_cell[row * hidden..(row + 1) * hidden];
-                    lstm::backward(gates, &trace, d_cell, d_hidden);
-                }
-            }
+        let narrow = step * rows * hidden..(step + 1) * rows * hidden;
+        let wide = step * rows * width..(step + 1) * rows * width;
+        let (is_gru, is_lstm) = (self.cell == Cell::Gru, self.cell == Cell::Lstm);
+        BackwardStep {
+            cell: self.cell,
+            hidden,
+            gates: &mut self.gates[wide.clone()],
+            recurrent: if is_gru {
+                &mut self.recurrent[wide]
+            } else {
+                &mut []
+            },
+            trace: match self.cell {
+                Cell::Elman => &self.hiddens[narrow.start + rows * hidden..narrow.end + rows * hidden],
+                Cell::Gru => &self.hiddens[narrow.clone()],
+                Cell::Lstm => &self.cells[narrow.clone()],
+            },
+            squashed: if is_lstm { &self.squashed[narrow] } else { &[] },
+            d_hidden: &mut self.d_hidden[..rows * hidden],
+            d_memory: if is_lstm {
+                &mut self.d_cell[..rows * hidden]
+            } else {
+                &mut []
+            },
         }
+        .run();
     }
 
     fn add_weight_gradients(&self, extent: Extent, inputs: &[F], d_weights: &mut [F]) {

@@ -67,6 +67,28 @@ pub(super) trait Kernel {
     fn run<L: Lanes>(self);
 }
 
+/// Plain loops. `run` and all that it calls is `#[inline(always)]`.
+pub(in crate::nn) trait Loops {
+    /// Runs them.
+    fn run(self);
+}
+
+/// Runs loops compiled for the best instructions of this machine: the compiler vectorises them as wide as those allow,
+/// and never fuses, so that their bits are the same everywhere.
+#[inline]
+pub(in crate::nn) fn wide(loops: impl Loops) {
+    run(Isa::best(), Wide(loops));
+}
+
+struct Wide<W>(W);
+
+impl<W: Loops> Kernel for Wide<W> {
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        self.0.run();
+    }
+}
+
 /// Runs a kernel on the given instructions.
 ///
 /// # Panics

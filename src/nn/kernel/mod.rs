@@ -32,6 +32,7 @@ mod x86;
 
 pub(super) use gates::{Gated, Inputs, LayerWeights, States};
 pub use isa::Isa;
+pub(super) use isa::{Loops, wide};
 pub use peak::fused_operations;
 pub use prefetch::prefetch;
 pub(super) use product::{PANEL, Packed, Rows};
