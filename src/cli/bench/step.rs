@@ -58,7 +58,7 @@ impl Order {
             // Low bits of such a sequence have short periods: the high ones first.
             let mixed = (self.at ^ (self.at >> 7)) & self.mask;
             if mixed < self.streams {
-                return mixed as usize;
+                return usize::try_from(mixed).expect("below a u32");
             }
         }
     }
