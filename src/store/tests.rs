@@ -327,8 +327,8 @@ mod models {
         let models = store(directory.path());
         let place = directory.path().join("tidecast/plant/models");
         fs::create_dir_all(&place).unwrap();
-        for version in 1..=70 {
-            assert_eq!(models.old().unwrap().len(), (version as usize).saturating_sub(65));
+        for (before, version) in (1..=70).enumerate() {
+            assert_eq!(models.old().unwrap().len(), before.saturating_sub(64));
             fs::write(directory.path().join(models.path(ModelVersion(version))), b"x").unwrap();
         }
         let mut old = models.old().unwrap();

@@ -52,8 +52,10 @@ fn input(partition: i32, step: i64) -> Input {
 
 /// Two partitions of `records` each, from the beginning, nothing served yet.
 fn cluster(records: i64) -> Shared {
-    let mut cluster = Cluster::default();
-    cluster.newest = 1;
+    let mut cluster = Cluster {
+        newest: 1,
+        ..Cluster::default()
+    };
     for partition in 0..2 {
         let log = (0..records).map(|step| input(partition, step)).collect();
         cluster.inputs.insert(id(partition), log);

@@ -36,10 +36,12 @@ impl Audit {
 
 /// Offset and timestamp of the last record before an offset.
 type Last = (i64, i64);
+/// Base, and the switches after it: offset, version.
+type Switches = (i64, Vec<(i64, u64)>);
 
 /// Base and switch log of a committed offset's metadata, and the last record before it; `None` where it is not of that
 /// form.
-fn parse_committed(metadata: &str) -> Option<((i64, Vec<(i64, u64)>), Last)> {
+fn parse_committed(metadata: &str) -> Option<(Switches, Last)> {
     let (log, last) = metadata.strip_prefix("2;")?.rsplit_once(';')?;
     let (offset, timestamp_ms) = last.split_once(':')?;
     let last = (offset.parse().ok()?, timestamp_ms.parse().ok()?);
