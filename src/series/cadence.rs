@@ -231,7 +231,26 @@ impl Cadence {
             return Some(interval_ms);
         }
         let agree = sorted.iter().all(|&each| within(each, interval_ms, 10));
-        (agree && !within(interval_ms, self.interval_ms, 3)).then_some(interval_ms)
+        if agree && !within(interval_ms, self.interval_ms, 3) {
+            return Some(interval_ms);
+        }
+        self.finer_interval(&sorted)
+    }
+
+    /// A finer interval that half of the newest differences (ascending) are, and the others whole multiples of, where the one
+    /// in use does not explain them: the first arrivals of a gappy stream skipped steps. A coarser one is never taken for
+    /// that: gaps explain it.
+    fn finer_interval(&self, sorted: &[i64; DIFFERENCES]) -> Option<i64> {
+        let finer_ms = snapped(sorted[(DIFFERENCES - 1) / 2]);
+        let is_multiple = |each: i64, of: i64| {
+            let steps = each.saturating_add(of / 2) / of.max(1);
+            within(each, of.saturating_mul(steps.max(1)), 10)
+        };
+        let is_odd = |&each: &i64| each > self.interval_ms && !is_multiple(each, self.interval_ms);
+        let is_finer = finer_ms > 0 && i128::from(finer_ms) * 3 <= i128::from(self.interval_ms) * 2;
+        let is_half = within(sorted[0], finer_ms, 10);
+        let are_multiples = sorted.iter().all(|&each| is_multiple(each, finer_ms));
+        (is_finer && is_half && are_multiples && sorted.iter().any(is_odd)).then_some(finer_ms)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::f32::consts::TAU;
 
+use crate::series::seasons::{Choice, Which};
+
 /// A day.
 pub const DAY_MS: i64 = 86_400_000;
 /// A week.
@@ -182,6 +184,32 @@ impl Calendar {
             week,
             hour,
         }
+    }
+
+    /// With the seasons that were found in a stream in the place of its own.
+    #[must_use]
+    pub fn chosen(mut self, choice: Choice) -> Self {
+        let found = |steps, own| match Season::of_steps(steps, self.interval_ms) {
+            Season::NONE => own,
+            found => found,
+        };
+        (self.hour, self.day) = (found(choice.short, self.hour), found(choice.main, self.day));
+        self
+    }
+
+    /// Without the seasons that are left out.
+    #[must_use]
+    pub const fn served(mut self, choice: Choice) -> Self {
+        if !choice.has(Which::Short) {
+            self.hour = Season::NONE;
+        }
+        if !choice.has(Which::Main) {
+            self.day = Season::NONE;
+        }
+        if !choice.has(Which::Long) {
+            self.week = Season::NONE;
+        }
+        self
     }
 
     /// Local time of an event time.

@@ -29,6 +29,7 @@ pub mod ring;
 pub mod scaler;
 pub mod score;
 pub mod season_ring;
+pub mod seasons;
 
 /// How normalised state follows its stream: value-like x ← (x − shift) · ratio, scale-like x ← x · ratio.
 #[derive(Clone, Copy, Debug, PartialEq)]

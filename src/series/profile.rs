@@ -110,7 +110,7 @@ impl Profile {
     fn commit(&mut self, means: &mut [f32], visits: &mut [f32], rules: &ProfileRules) {
         let slot = self.open as usize;
         let steps = self.count as f32;
-        means[slot] += (self.mean - means[slot]) * rules.weight(steps, visits[slot]);
+        means[slot] = self.moved(means[slot], rules.weight(steps, visits[slot]));
         visits[slot] = (visits[slot] + (steps / rules.steps_per_slot()).min(1.0)).min(1e4);
         self.mean = 0.0;
         self.count = 0;
@@ -139,9 +139,18 @@ impl Profile {
     fn slot(&self, means: &[f32], visits: &[f32], rules: &ProfileRules, slot: u32) -> Option<f32> {
         let (mean, visited) = (means[slot as usize], visits[slot as usize]);
         if self.count > 0 && slot == self.open {
-            return Some(mean + (self.mean - mean) * rules.weight(self.count as f32, visited));
+            return Some(self.moved(mean, rules.weight(self.count as f32, visited)));
         }
         (visited > 0.0).then_some(mean)
+    }
+
+    /// A slot's mean moved by `weight` towards what was seen of it; all of it is exact: a slot's first value is what it
+    /// says, and no rounding of it is taken for a deviation.
+    fn moved(&self, mean: f32, weight: f32) -> f32 {
+        if weight >= 1.0 {
+            return self.mean;
+        }
+        mean + (self.mean - mean) * weight
     }
 
     /// Re-bases the open slot and the committed ones.
@@ -166,6 +175,17 @@ pub struct ProfileView<'a> {
     pub visits: &'a [f32],
     /// Cut.
     pub rules: &'a ProfileRules,
+}
+
+impl<'a> From<(&'a Profile, &'a [f32], &'a [f32], &'a ProfileRules)> for ProfileView<'a> {
+    fn from((state, means, visits, rules): (&'a Profile, &'a [f32], &'a [f32], &'a ProfileRules)) -> Self {
+        Self {
+            state,
+            means,
+            visits,
+            rules,
+        }
+    }
 }
 
 impl ProfileView<'_> {

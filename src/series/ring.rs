@@ -48,6 +48,30 @@ impl Ring {
         Some(values[index % values.len()])
     }
 
+    /// Mean square of x_t − x_{t−lag} over the values held, square-like; `None` where no two lie so far apart.
+    #[must_use]
+    pub fn distance(&self, values: &[f32], lag: usize) -> Option<f32> {
+        let filled = self.filled as usize;
+        if lag >= filled {
+            return None;
+        }
+        // Oldest first: `older`, then `newer`.
+        let (newer, older) = values.split_at(self.head as usize);
+        let older = if filled < values.len() { &[] } else { older };
+        let within = |part: &[f32]| match part.len().checked_sub(lag) {
+            Some(pairs) => squares(&part[lag..], &part[..pairs]),
+            None => 0.0,
+        };
+        let first = lag.saturating_sub(older.len());
+        let end = lag.min(newer.len());
+        let across = if first < end {
+            squares(&newer[first..end], &older[older.len() + first - lag..])
+        } else {
+            0.0
+        };
+        Some((within(older) + within(newer) + across) / (filled - lag) as f32)
+    }
+
     /// Appends `steps` empty steps, of which only the newest R matter: `fill(i)` gives the value of step i of 0..steps.
     pub fn advance(&mut self, values: &mut [f32], steps: u64, mut fill: impl FnMut(u64) -> f32) {
         let kept = steps.min(values.len() as u64);
@@ -63,6 +87,26 @@ impl Ring {
             *x = by.value(*x);
         }
     }
+}
+
+/// Σ (a − b)² over the shorter of both, in eight lanes: a fixed order that the compiler can vectorise.
+fn squares(a: &[f32], b: &[f32]) -> f32 {
+    let count = a.len().min(b.len());
+    let (a, b) = (a[..count].chunks_exact(8), b[..count].chunks_exact(8));
+    let rest: f32 = a
+        .remainder()
+        .iter()
+        .zip(b.remainder())
+        .map(|(a, b)| (a - b) * (a - b))
+        .sum();
+    let mut lanes = [0f32; 8];
+    for (a, b) in a.zip(b) {
+        for lane in 0..8 {
+            let difference = a[lane] - b[lane];
+            lanes[lane] += difference * difference;
+        }
+    }
+    lanes.iter().sum::<f32>() + rest
 }
 
 #[cfg(test)]
@@ -90,5 +134,23 @@ mod tests {
             },
         );
         assert_eq!(ring.at(&values, 4), Some(12.0));
+    }
+    #[test]
+    fn distance_is_that_of_the_values_in_their_order() {
+        for steps in [1usize, 7, 40, 41, 77, 80, 95] {
+            let (mut ring, mut values) = (Ring::zeroed(), [0.0; 40]);
+            let x = |step: usize| ((step * step * 7) % 23) as f32;
+            for step in 0..steps {
+                ring.push(&mut values, x(step));
+            }
+            let held: Vec<f32> = (steps.saturating_sub(40)..steps).map(x).collect();
+            for lag in 1..45 {
+                let pairs = held.iter().skip(lag).zip(&held);
+                let naive = pairs.map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
+                let expected = (lag < held.len()).then(|| naive / (held.len() - lag) as f32);
+                // Whole numbers: both sums are exact.
+                assert_eq!(ring.distance(&values, lag), expected, "{steps} steps, lag {lag}");
+            }
+        }
     }
 }

@@ -116,6 +116,56 @@ fn place_restarts_the_grid_when_eight_differences_agree_on_another_interval() {
 }
 
 #[test]
+fn place_corrects_an_interval_that_the_gaps_of_the_first_arrivals_made_too_long() {
+    let mut cadence = Cadence::zeroed();
+    for minute in [0, 2, 4, 6, 8] {
+        cadence.place(minute * MINUTE, &AUTO);
+    }
+    assert_eq!(cadence.interval_ms(), 2 * MINUTE);
+    let mut restarts = 0;
+    for minute in [9, 10, 13, 14, 15, 17, 18, 19, 22, 23, 24, 25, 27, 28, 30, 31] {
+        let placement = cadence.place(minute * MINUTE + minute % 3 * 1_000, &AUTO);
+        restarts += u32::from(placement == Placement::Restarted { found: false });
+    }
+    assert_eq!((cadence.interval_ms(), restarts), (MINUTE, 1));
+}
+
+#[test]
+fn place_takes_no_gaps_and_no_jitter_for_another_interval() {
+    let mut numbers = 7u64;
+    let mut dice = || {
+        numbers = numbers
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (numbers >> 40) as i64
+    };
+    // Half of the readings are lost, the others come up to 5 s late; then arrivals of no interval at all.
+    let mut cadence = Cadence::zeroed();
+    for minute in 0..5 {
+        cadence.place(minute * MINUTE, &AUTO);
+    }
+    for minute in 5..2_000 {
+        if dice() % 2 == 0 {
+            let placement = cadence.place(minute * MINUTE + dice() % 5_000, &AUTO);
+            assert!(
+                matches!(placement, Placement::Tick { .. }),
+                "{minute}: {placement:?}"
+            );
+        }
+    }
+    let (mut cadence, mut time_ms, mut restarts) = (Cadence::zeroed(), 0, 0);
+    for _ in 0..5_000 {
+        time_ms += 1 + dice() % (2 * MINUTE);
+        let placement = cadence.place(time_ms, &AUTO);
+        restarts += u32::from(placement == Placement::Restarted { found: false });
+    }
+    assert!(
+        restarts <= 5,
+        "{restarts}: what has no interval does not begin anew all the time"
+    );
+}
+
+#[test]
 fn place_keeps_a_given_interval_whatever_arrives() {
     let mut cadence = Cadence::zeroed();
     for i in 0..100 {
