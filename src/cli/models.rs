@@ -215,6 +215,9 @@ fn show(shelf: &Shelf, version: Option<u64>) -> anyhow::Result<()> {
         "fits      {}",
         fits.map_or_else(|error| format!("not: {error}"), |()| "yes".to_owned())
     ))?;
+    if let Some(fit) = model.fit {
+        line(&format_args!("capacity  {fit}"))?;
+    }
     line(&"\nTENSOR                       SHAPE            MEAN        RMS        MAX")?;
     let weights = model.params.as_slice();
     for tensor in shape.tensors() {

@@ -310,7 +310,7 @@ fn copy(newest: &Model, named: Option<ModelVersion>) -> Model {
         lineage: newest.lineage,
         made: "rollback".to_owned(),
     };
-    Model::from_params(origin, newest.params.clone())
+    Model::from_params(origin, newest.params.clone()).with_priors(newest.priors.clone())
 }
 
 /// The version after all others with fresh weights, in a lineage of its own.

@@ -290,7 +290,10 @@ impl TrainerThread {
         match self.catalogue.put(&offer.model) {
             Ok(Put::Stored) => {
                 match offer.reason {
-                    training::report::Reason::Update => tracing::info!(pipeline, version, "new version"),
+                    training::report::Reason::Update => match offer.model.fit {
+                        Some(fit) => tracing::info!(pipeline, version, capacity = %fit, "new version"),
+                        None => tracing::info!(pipeline, version, "new version"),
+                    },
                     training::report::Reason::Rollback { to } => {
                         tracing::warn!(
                             pipeline,

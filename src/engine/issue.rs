@@ -3,6 +3,7 @@
 use crate::engine::advance::{Context, betas, target_slot};
 use crate::engine::batch::Verdict;
 use crate::engine::output::{Issue, OutputSlot, Outputs};
+use crate::engine::priors;
 use crate::engine::row::Row;
 use crate::engine::setup::{Grid, QUANTILES_MAX};
 use crate::engine::tape::TapeRow;
@@ -45,6 +46,11 @@ pub(crate) fn complete(
     }
     if is_taped(context.key, setup.config.tape_share) && publish.tape.is_open() {
         tape(context, publish, row, results);
+        if priors::is_due(context.key, results.work.step) {
+            let layout = &setup.layout;
+            let gather = |out: &mut Vec<f32>| priors::gather(layout, row, out);
+            publish.tape.note_learnt(layout.prior_form, gather);
+        }
     }
     row.hidden.copy_from_slice(results.state);
     let ready = results.work.step >= context.grid.ready_steps;

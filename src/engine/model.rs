@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::engine::{Config, Error, ModelVersion, shape};
+use crate::engine::{Config, Error, Fit, ModelVersion, Priors, shape};
 use crate::nn::{Network, Params, Shape, safetensors};
 
 /// Where a version comes from.
@@ -33,6 +33,10 @@ pub struct Model {
     pub params: Params,
     /// The same weights in their serving form.
     pub network: Network,
+    /// How the weights fit; `None` where too little was compared, or they were trained elsewhere.
+    pub fit: Option<Fit>,
+    /// Where a new stream begins; `None`: as in a pipeline without a past.
+    pub priors: Option<Priors>,
     /// Untrained: its forecast is the experts' mix, so that a weight on it is a weight on them.
     pub(crate) silent: bool,
 }
@@ -74,8 +78,22 @@ impl Model {
             made,
             params,
             network,
+            fit: None,
+            priors: None,
             silent,
         }
+    }
+
+    /// With these priors.
+    #[must_use]
+    pub fn with_priors(self, priors: Option<Priors>) -> Self {
+        Self { priors, ..self }
+    }
+
+    /// With this fit.
+    #[must_use]
+    pub fn with_fit(self, fit: Option<Fit>) -> Self {
+        Self { fit, ..self }
     }
 
     /// Where it comes from.
@@ -114,6 +132,12 @@ impl Model {
         }
         metadata.insert(LINEAGE.to_owned(), format!("{:016x}", self.lineage));
         metadata.insert(MADE.to_owned(), self.made.clone());
+        if let Some(fit) = self.fit {
+            metadata.insert(FIT.to_owned(), fit.to_text());
+        }
+        if let Some(priors) = &self.priors {
+            metadata.insert(PRIORS.to_owned(), priors.to_text());
+        }
         safetensors::encode(&self.params, &metadata)
     }
 
@@ -145,7 +169,16 @@ impl Model {
             lineage: number(LINEAGE, 16)?,
             made: text(MADE)?.clone(),
         };
-        Ok(Self::from_params(origin, params))
+        let priors = metadata.get(PRIORS).map(|text| {
+            Priors::from_text(text).ok_or_else(|| Error::Metadata {
+                key: PRIORS,
+                found: Some(text.chars().take(SHOWN_MAX).collect()),
+            })
+        });
+        let fit = metadata.get(FIT).and_then(|text| Fit::from_text(text));
+        Ok(Self::from_params(origin, params)
+            .with_priors(priors.transpose()?)
+            .with_fit(fit))
     }
 }
 
@@ -153,6 +186,11 @@ const VERSION: &str = "tidecast.version";
 const PARENT: &str = "tidecast.parent";
 const LINEAGE: &str = "tidecast.lineage";
 const MADE: &str = "tidecast.made";
+/// For people: text that is not understood is left out.
+const FIT: &str = "tidecast.fit";
+const PRIORS: &str = "tidecast.priors";
+/// Characters of a bad entry that a message shows.
+const SHOWN_MAX: usize = 32;
 
 /// A shape in words.
 fn describe(shape: &Shape) -> String {

@@ -170,6 +170,9 @@ impl PartitionState {
         assert_eq!(slot, interned, "a row per id");
         let mut row = self.setup.layout.row(self.slab.row_mut(slot));
         self.setup.layout.start(&mut row);
+        if let Some(priors) = &self.model.priors {
+            priors.begin(&self.setup.layout, &mut row);
+        }
         row.progress.lineage = self.model.lineage;
         slot as u32
     }

@@ -7,6 +7,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::engine::config::Config;
 use crate::engine::layout::{Keyed, Matches, declare_row, take, words_of};
 use crate::engine::motion::Motion;
+use crate::engine::priors;
 use crate::engine::setup::Grid;
 use crate::engine::slab::LINE_WORDS;
 use crate::engine::standing::Standing;
@@ -154,6 +155,8 @@ pub(crate) struct Layout {
     pub(crate) dims: RowDims,
     /// (K) where each scored horizon's slots begin in `pending`, and the end.
     pending_starts: Vec<usize>,
+    /// Of the priors that rows of this layout begin with.
+    pub(crate) prior_form: u64,
     /// (K) where each scored horizon's origins lie in `origins`; none without linear experts.
     origins: Vec<Range<usize>>,
 }
@@ -187,6 +190,7 @@ impl Layout {
         };
         Self {
             counts: Counts::new(&dims),
+            prior_form: priors::form_of(&dims),
             dims,
             pending_starts,
             origins,

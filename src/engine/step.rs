@@ -41,12 +41,7 @@ impl Engine {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let setup = Setup::new(config);
-        let dims = TapeDims {
-            inputs: setup.shape.inputs,
-            horizons: setup.shape.horizons,
-            skips: setup.shape.skips,
-            state: setup.shape.state_len(),
-        };
+        let dims = TapeDims::of(&setup.shape);
         let chunks = if setup.config.tape_share > 0.0 {
             TAPE_CHUNKS
         } else {
@@ -281,6 +276,9 @@ impl PartitionState {
                 words.fill(0.0);
                 let mut fresh = self.setup.layout.row(words);
                 self.setup.layout.start(&mut fresh);
+                if let Some(priors) = &self.model.priors {
+                    priors.begin(&self.setup.layout, &mut fresh);
+                }
                 *fresh.cadence = cadence;
                 fresh.progress.lineage = lineage;
                 self.stats.restarts += 1;

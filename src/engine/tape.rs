@@ -1,5 +1,7 @@
 //! What the trainer learns from: rows of the network's inputs, exactly as they were served.
 
+use crate::nn::Shape;
+
 /// Widths of a tape's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TapeDims {
@@ -11,6 +13,19 @@ pub struct TapeDims {
     pub skips: usize,
     /// `Shape::state_len`.
     pub state: usize,
+}
+
+impl TapeDims {
+    /// Of the rows that a network of this shape learns from.
+    #[must_use]
+    pub fn of(shape: &Shape) -> Self {
+        Self {
+            inputs: shape.inputs,
+            horizons: shape.horizons,
+            skips: shape.skips,
+            state: shape.state_len(),
+        }
+    }
 }
 
 /// Rows of many streams in the order they were served. N is [`TapeChunk::len`]; every buffer is allocated once.
@@ -42,6 +57,12 @@ pub struct TapeChunk {
     pub weight: Vec<f32>,
     /// (N) false in a stream's first min(2m, 100) steps: such rows are no targets' origin.
     pub in_service: Vec<bool>,
+    /// What some of the streams have learnt, one after the other ([`crate::engine::priors`]).
+    pub learnt: Vec<f32>,
+    /// How many streams' that is; at most [`LEARNT_MAX`].
+    pub learnt_count: usize,
+    /// What these values are of.
+    pub learnt_form: u64,
     capacity: usize,
 }
 
@@ -89,6 +110,9 @@ impl TapeChunk {
             unit: Vec::with_capacity(rows_max * dims.horizons),
             weight: Vec::with_capacity(rows_max * dims.horizons),
             in_service: Vec::with_capacity(rows_max),
+            learnt: Vec::new(),
+            learnt_count: 0,
+            learnt_form: 0,
             capacity: rows_max,
         }
     }
@@ -124,6 +148,8 @@ impl TapeChunk {
         self.unit.clear();
         self.weight.clear();
         self.in_service.clear();
+        self.learnt.clear();
+        self.learnt_count = 0;
     }
 
     /// Appends a row.
@@ -166,6 +192,8 @@ impl TapeChunk {
 
 /// Rows of a chunk: at 120 to 200 f32 a row some 600 KB; smaller ones cost hand-overs, larger ones delay learning.
 pub const TAPE_CHUNK_ROWS: usize = 1024;
+/// Learnt states in a chunk at most: of streams in step a 64th are due at once, more are left out.
+pub const LEARNT_MAX: usize = 32;
 /// Chunks that an engine starts with; with none left, rows are dropped and counted.
 pub const TAPE_CHUNKS: usize = 3;
 
@@ -231,6 +259,17 @@ impl TapeBuffer {
     #[must_use]
     pub const fn is_open(&self) -> bool {
         !self.suppressed
+    }
+
+    /// Takes what a stream has learnt along with the chunk that is being filled, if one is and has room for it.
+    pub(crate) fn note_learnt(&mut self, form: u64, gather: impl FnOnce(&mut Vec<f32>)) {
+        if let Some(chunk) = &mut self.filling
+            && chunk.learnt_count < LEARNT_MAX
+        {
+            chunk.learnt_form = form;
+            chunk.learnt_count += 1;
+            gather(&mut chunk.learnt);
+        }
     }
 
     /// Takes a row, or drops and counts it.

@@ -45,6 +45,18 @@ pub fn start(state: &mut [f32]) {
     state[experts..].fill(0.0);
 }
 
+/// Weights (E) of streams like this one; each expert keeps a fifth of an equal share, so that it can still be found.
+pub fn begin(state: &mut [f32], weights: &[f32]) {
+    start(state);
+    let equal = 1.0 / weights.len() as f32;
+    let total: f32 = weights.iter().sum();
+    if total > 0.0 {
+        for (own, weight) in state.iter_mut().zip(weights) {
+            *own = 0.8 * weight / total + 0.2 * equal;
+        }
+    }
+}
+
 /// Weights (E), free: positive, sum 1.
 #[must_use]
 pub fn weights(state: &[f32]) -> &[f32] {

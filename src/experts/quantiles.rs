@@ -16,6 +16,17 @@ pub fn start(levels: &[f32], a: &mut [f32]) {
     }
 }
 
+/// a_τ of streams like this one, into `a` (Q, free); monotone, and 0 at the median.
+pub fn begin(levels: &[f32], learnt: &[f32], a: &mut [f32]) {
+    a.copy_from_slice(learnt);
+    for (a, &level) in a.iter_mut().zip(levels) {
+        if level == 0.5 {
+            *a = 0.0;
+        }
+    }
+    monotone(levels, a);
+}
+
 /// Quantile of a Laplace with scale 1.
 fn laplace(level: f32) -> f32 {
     if level == 0.5 {

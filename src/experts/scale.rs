@@ -182,6 +182,20 @@ impl Scale {
         theta: [0.0, 0.5, 0.4, 0.0, 0.0, 0.0, 0.5],
     };
 
+    /// θ of streams like this one; nothing matured.
+    #[must_use]
+    pub fn begin(theta: &[f32]) -> Self {
+        let mut scale = Self::START;
+        scale.theta.copy_from_slice(theta);
+        scale
+    }
+
+    /// θ (7, free).
+    #[must_use]
+    pub const fn theta(&self) -> &[f32; FEATURES] {
+        &self.theta
+    }
+
     /// vL: the usual |error|.
     #[must_use]
     pub const fn long(&self) -> f32 {

@@ -22,6 +22,16 @@ impl Share {
     /// β = .5, of a weight that the first deviation overrides.
     pub const START: Self = Self { xx: 1e-6, xz: 0.5e-6 };
 
+    /// β of streams like this one, of a weight that the first deviation overrides.
+    #[must_use]
+    pub fn begin(beta: f32) -> Self {
+        let xx = Self::START.xx;
+        Self {
+            xx,
+            xz: xx * beta.clamp(-BETA_MAX, BETA_MAX),
+        }
+    }
+
     /// Forgetting of an origin where every `stride`-th one is learnt.
     #[must_use]
     pub fn forgetting(stride: u32) -> f32 {

@@ -26,8 +26,10 @@
 )]
 
 pub mod config;
+mod fitting;
 mod gate;
 mod learner;
+mod pool;
 pub mod report;
 mod schedule;
 pub mod state;

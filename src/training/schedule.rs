@@ -4,6 +4,7 @@
 //! is trained. The first batches are owed [`START_FACTOR`] times as much: the prototype made 600 batches over a warm-up
 //! whose rows alone would have paid for a sixth of that, and without them the network enters the mix weeks later.
 
+use crate::engine::Model;
 use crate::training::Config;
 
 /// Mini-batches of the start: more visits, step size falling to the configured one.
@@ -80,6 +81,11 @@ impl Schedule {
         self.owed -= 1.0;
     }
 
+    /// What is owed will not be trained; gives how many whole mini-batches that is.
+    pub(crate) fn forgive(&mut self) -> u64 {
+        std::mem::take(&mut self.owed) as u64
+    }
+
     /// A mini-batch changed the weights.
     pub(crate) fn trained(&mut self) {
         self.trained += 1;
@@ -103,6 +109,15 @@ impl Schedule {
         let fall = START_RATE + (1.0 - START_RATE) * share(self.trained, START_BATCHES);
         let ramp = 0.1 + 0.9 * share(self.since_zero, RAMP_BATCHES);
         self.learning_rate * fall * ramp
+    }
+}
+
+/// Mini-batches that a version proves to have behind it: its start goes on after a restart.
+pub(crate) fn batches_behind(model: &Model, per_update: u64) -> u64 {
+    match model.made.as_str() {
+        "first" => 0,
+        "online" | "rollback" => per_update.saturating_mul(model.version.0.saturating_sub(1)),
+        _ => START_BATCHES, // trained elsewhere
     }
 }
 

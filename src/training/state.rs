@@ -13,6 +13,7 @@ use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::ModelVersion;
+use crate::training::fitting::Fitting;
 use crate::training::gate::{Pair, Window};
 use crate::training::learner::Standing;
 
@@ -83,6 +84,7 @@ pub struct State {
     pub(crate) batches_since: u64,
     pub(crate) update: Vec<Pair>,
     pub(crate) regret: Vec<Pair>,
+    pub(crate) fitting: Fitting,
 }
 
 /// Floats as their bits: JSON's would not come back to the last digit, and there is no NaN.
@@ -104,6 +106,9 @@ struct Header {
     batches_since: u64,
     update: Vec<[u64; 3]>,
     regret: Vec<[u64; 3]>,
+    /// Means, best gain, comparisons; files of before have none.
+    #[serde(default)]
+    fitting: Option<([u64; 4], u64, u64)>,
 }
 
 fn bits(pairs: &[Pair]) -> Vec<[u64; 3]> {
@@ -171,6 +176,11 @@ impl State {
             batches_since: self.batches_since,
             update: bits(&self.update),
             regret: bits(&self.regret),
+            fitting: Some((
+                self.fitting.means.map(f64::to_bits),
+                self.fitting.best.to_bits(),
+                self.fitting.comparisons,
+            )),
         };
         let header = serde_json::to_vec(&header).expect("numbers are JSON");
         let count = learner.params.len();
@@ -261,6 +271,13 @@ impl State {
             batches_since: header.batches_since,
             update: pairs(&header.update),
             regret: pairs(&header.regret),
+            fitting: header
+                .fitting
+                .map_or(Fitting::START, |(means, best, comparisons)| Fitting {
+                    means: means.map(f64::from_bits),
+                    best: f64::from_bits(best),
+                    comparisons,
+                }),
         };
         if state.is_sound() {
             Ok(state)
@@ -283,6 +300,8 @@ impl State {
                 .all(|value| value.is_finite() && *value >= 0.0)
             && learner.powers.iter().all(|power| (0.0..=1.0).contains(power))
             && self.owed.iter().all(|count| count.is_finite())
+            && self.fitting.means.iter().all(|mean| mean.is_finite())
+            && self.fitting.best.is_finite()
     }
 }
 

@@ -6,10 +6,12 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
 
 use crate::engine::{Model, ModelVersion, Origin, TapeChunk, TapeDims};
-use crate::nn::{Batch, Params, Shape};
+use crate::nn::{Batch, Params};
+use crate::training::fitting::{Fitting, Losses};
 use crate::training::gate::{BATCHES_MIN, Pair, Verdict, Window};
 use crate::training::learner::{Learned, Learner};
-use crate::training::schedule::{START_BATCHES, Schedule};
+use crate::training::pool::Pool;
+use crate::training::schedule::{Schedule, batches_behind};
 use crate::training::state::{State, StateError, checksum, window};
 use crate::training::tape::{Layout, Segment, Tape};
 use crate::training::{Config, Offer, Reason, Stats, Step};
@@ -27,6 +29,10 @@ pub struct Trainer {
     tape: Tape,
     schedule: Schedule,
     learner: Learner,
+    pool: Pool,
+    fitting: Fitting,
+    /// Of the trained shape, output layers 0: the experts' own mix.
+    silent: Params,
     /// What the gate holds to be served.
     served: Arc<Model>,
     /// The best version before it, as far as fresh rows told.
@@ -60,12 +66,15 @@ impl Trainer {
         assert!(config.chunk > 0 && config.batch > 0, "a mini-batch has rows");
         let shape = model.params.shape();
         assert_eq!(shape.horizons, horizons.len(), "K horizons");
-        let layout = Layout::new(dims(shape), config.chunk, horizons);
+        let layout = Layout::new(TapeDims::of(shape), config.chunk, horizons);
         Self {
             rng: Pcg64Mcg::seed_from_u64(seed),
             tape: Tape::new(layout, config.tape_bytes),
-            schedule: Schedule::new(&config, batches_behind(&model)),
+            schedule: Schedule::new(&config, batches_behind(&model, BATCHES_PER_UPDATE)),
             learner: Learner::new(&model.params, config.chunk, config.batch),
+            pool: Pool::new(model.priors.as_ref()),
+            fitting: Fitting::START,
+            silent: Params::init(shape, 0),
             ancestor: None,
             candidate: model.params.clone(),
             update: Window::default(),
@@ -90,6 +99,7 @@ impl Trainer {
     /// another shape) is refused and counted.
     pub fn absorb(&mut self, mut chunk: TapeChunk) -> TapeChunk {
         let taken = self.tape.absorb(&chunk);
+        self.pool.absorb(&chunk);
         self.schedule.earn(taken, self.tape.rows());
         chunk.clear();
         chunk
@@ -106,6 +116,10 @@ impl Trainer {
         // Fewer rows than a mini-batch would be drawn over and over before anything could be tested on new ones.
         let rows_min = self.config.chunk * self.config.batch;
         if !self.schedule.is_due() || self.tape.material_rows() < rows_min {
+            return Step::Idle;
+        }
+        if self.fitting.is_stopped() {
+            self.stats.batches_rested += self.schedule.forgive();
             return Step::Idle;
         }
         self.train()
@@ -134,7 +148,31 @@ impl Trainer {
                     .for_each(|pair| self.regret.push(pair));
             }
         }
-        Step::Scored { rows: self.rows() }
+        let rows = self.rows();
+        self.compare();
+        Step::Scored { rows }
+    }
+
+    /// The averaged weights on the fresh rows in hand and on as many rows of material, both against the experts' own mix.
+    /// Takes the mini-batch over.
+    fn compare(&mut self) {
+        if self.tape.material_rows() < self.config.chunk * self.config.batch {
+            return;
+        }
+        let fresh = self.gain();
+        self.tape
+            .sample(&mut self.rng, self.config.batch, &mut self.segments);
+        self.tape.fill(&self.segments, &mut self.batch);
+        if let (Some(material), Some(fresh)) = (self.gain(), fresh) {
+            self.fitting.push(&material, &fresh);
+        }
+    }
+
+    fn gain(&mut self) -> Option<Losses> {
+        let (mut own, mut silent) = (Vec::new(), Vec::new());
+        self.learner.score(&self.candidate, &self.batch, &mut own);
+        self.learner.score(&self.silent, &self.batch, &mut silent);
+        Losses::of(&own, &silent)
     }
 
     fn train(&mut self) -> Step {
@@ -202,6 +240,7 @@ impl Trainer {
         self.candidate = self.served.params.clone();
         self.update.clear();
         self.batches_since = 0;
+        self.fitting = Fitting::START;
     }
 
     /// Weights that pass the gate; decides at most once per publish interval. `now_ms` is any clock that never goes
@@ -238,7 +277,11 @@ impl Trainer {
         };
         self.offered = Some((origin.version, reason));
         Some(Offer {
-            model: Arc::new(Model::from_params(origin, params)),
+            model: Arc::new(
+                Model::from_params(origin, params)
+                    .with_priors(self.pool.priors())
+                    .with_fit(self.fitting.fit()),
+            ),
             reason,
         })
     }
@@ -338,6 +381,7 @@ impl Trainer {
             batches_since: self.batches_since,
             update: self.update.pairs().copied().collect(),
             regret: self.regret.pairs().copied().collect(),
+            fitting: self.fitting,
         }
     }
 
@@ -385,6 +429,7 @@ impl Trainer {
         self.schedule.resume(state.owed, state.trained);
         self.batches_since = state.batches_since;
         self.update = window(&state.update);
+        self.fitting = state.fitting;
         Ok(())
     }
 
@@ -417,6 +462,11 @@ impl Trainer {
     }
 
     #[cfg(test)]
+    pub(crate) const fn fitting(&mut self) -> &mut Fitting {
+        &mut self.fitting
+    }
+
+    #[cfg(test)]
     pub(crate) const fn swap_tape(&mut self, other: &mut Self) {
         std::mem::swap(&mut self.tape, &mut other.tape);
     }
@@ -425,23 +475,5 @@ impl Trainer {
     #[cfg(test)]
     pub(crate) fn open_gate(&mut self) {
         self.is_gate_open = true;
-    }
-}
-
-/// Mini-batches that a version proves to have behind it: its start goes on after a restart.
-fn batches_behind(model: &Model) -> u64 {
-    match model.made.as_str() {
-        "first" => 0,
-        "online" | "rollback" => BATCHES_PER_UPDATE.saturating_mul(model.version.0.saturating_sub(1)),
-        _ => START_BATCHES, // trained elsewhere
-    }
-}
-
-fn dims(shape: &Shape) -> TapeDims {
-    TapeDims {
-        inputs: shape.inputs,
-        horizons: shape.horizons,
-        skips: shape.skips,
-        state: shape.state_len(),
     }
 }

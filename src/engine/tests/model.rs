@@ -69,3 +69,25 @@ fn model_that_is_untrained_lends_its_weight_to_the_experts() {
         assert_eq!(network == 0.0, silent, "{experts:?}");
     }
 }
+
+#[test]
+fn priors_go_with_the_file_and_damaged_ones_are_refused() {
+    use crate::engine::Priors;
+    let priors = Priors {
+        form: 7,
+        values: vec![0.25, -1.5e-30, 3.0],
+    };
+    let model = Model::first(&config(), 1).with_priors(Some(priors.clone()));
+    assert_eq!(Model::from_bytes(&model.to_bytes()).unwrap().priors, Some(priors));
+    for bad in [
+        "",
+        "7",
+        "7:0",
+        "x:00000000",
+        "7:7f800000",
+        "7:zzzzzzzz",
+        "7:\u{e9}\u{e9}\u{e9}\u{e9}",
+    ] {
+        assert_eq!(Priors::from_text(bad), None, "{bad}");
+    }
+}

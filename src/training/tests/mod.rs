@@ -1,5 +1,6 @@
 //! A plant whose residuals only a network with memory can predict, and what the trainer makes of it.
 
+mod joining;
 mod state;
 mod tape;
 mod trainer;
