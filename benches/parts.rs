@@ -33,6 +33,7 @@ fn engine_config() -> engine::Config {
         },
         experts: Vec::new(),
         streams_max: STREAMS,
+        profile: engine::Profile::Accurate,
         stream_ttl_ms: 30 * 86_400_000,
         publish_warming: true,
         tape_share: 0.0,

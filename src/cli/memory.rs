@@ -7,9 +7,10 @@ use crate::engine::{self, FieldSize};
 
 /// Streams that the estimate is made for unless told otherwise.
 pub(super) const STREAMS: usize = 10_000;
-/// An id in the index: text, where it ends, its stable hash, and 5 bytes of table at a load of a half to seven eighths.
+/// An id in the index: text, where it stands, its stable hash, when it was seen, and 5 bytes of table at a load of a half to
+/// seven eighths.
 const ID_BYTES: usize = 24;
-const INDEX_BYTES: usize = 8 + 8 + 8;
+const INDEX_BYTES: usize = 16 + 8 + 8 + 5;
 /// What a worker's clients hold at most unless `kafka.client` says otherwise, kibibytes: as `kafka/client.rs` sets them.
 const CLIENT_KIBIBYTES: [(&str, usize); 2] = [
     ("queued.max.messages.kbytes", 16_384),

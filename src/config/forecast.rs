@@ -7,7 +7,7 @@ use crate::config::services::Training;
 use crate::config::tree::Node;
 use crate::config::units;
 use crate::engine;
-use crate::engine::config::{Interval, ModelConfig, Seasons};
+use crate::engine::config::{Interval, ModelConfig, Profile, Seasons};
 use crate::nn::Cell;
 
 const DAY_MS: i64 = 86_400_000;
@@ -54,9 +54,20 @@ pub(super) fn engine(
     let horizons = section.read(reader, "horizons", horizons);
     let quantiles = section.read(reader, "quantiles", quantiles);
     let profile = section.read(reader, "profile", |node| {
-        domain::choice(node, &[("accurate", ())], &["compact"])
+        domain::choice(
+            node,
+            &[("accurate", Profile::Accurate), ("compact", Profile::Compact)],
+            &[],
+        )
     });
     let experts = section.read(reader, "experts", experts);
+    if let (Some(profile), Some(names)) = (profile, &experts)
+        && let Some(name) = profile.unserved(names)
+    {
+        let way_out = "leave it out, or set profile = \"accurate\"";
+        let message = format!("`{name}` has no place in a compact row: {way_out}");
+        section.fault(reader, "experts", message);
+    }
     let streams_max = section.read(reader, "streams_max", |node| {
         domain::count(
             node,
@@ -73,7 +84,6 @@ pub(super) fn engine(
     });
     let model = model(section.section(reader, "model"), reader);
     aggregate?;
-    profile?;
     Some(engine::Config {
         interval: interval?,
         seasons: seasons?,
@@ -82,6 +92,7 @@ pub(super) fn engine(
         horizons: horizons?,
         quantiles: quantiles?,
         model: model?,
+        profile: profile?,
         experts: experts?,
         streams_max: streams_max?,
         stream_ttl_ms: stream_ttl_ms?,

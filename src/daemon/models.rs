@@ -489,7 +489,7 @@ mod tests {
             publish_interval: std::time::Duration::from_secs(30),
             tape_bytes: 1 << 20,
         };
-        let horizons = engine::HorizonPlan::new(&engine_config().horizons).scored;
+        let horizons = engine::HorizonPlan::of(&engine_config()).scored;
         let trainer = crate::training::Trainer::new(training, &horizons, second, 7);
         let version = ModelVersion(2);
         let nothing = catalogue.load_state(version).unwrap();

@@ -248,7 +248,7 @@ impl PipelineThread {
             config: self.config.training.clone(),
             kafka: self.kafka.clone(),
             worker: self.config.worker.clone(),
-            horizons: HorizonPlan::new(&self.config.worker.engine.horizons).scored,
+            horizons: HorizonPlan::of(&self.config.worker.engine).scored,
             seed: catalogue.newest().lineage,
             lag_pause: self.config.worker.lag_pause_training,
             board: Arc::clone(&self.board),

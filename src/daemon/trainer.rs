@@ -440,7 +440,7 @@ mod tests {
         TrainerThread {
             config: config.pipelines[0].training.clone(),
             kafka: config.kafka,
-            horizons: HorizonPlan::new(&worker.engine.horizons).scored,
+            horizons: HorizonPlan::of(&worker.engine).scored,
             worker,
             seed,
             lag_pause: 1000,

@@ -12,7 +12,7 @@ use crate::experts::base::{SHARES, disagreement, forecasts};
 use crate::experts::linear::{self, covariance};
 use crate::experts::scale::Circumstances;
 use crate::experts::{mixture, origins, pending};
-use crate::series::calendar::{Calendar, SPREAD_SLOTS};
+use crate::series::calendar::Calendar;
 
 /// What a row's step needs beside the row.
 #[derive(Clone, Copy, Debug)]
@@ -230,10 +230,10 @@ pub(crate) fn betas(row: &Row<'_>, k: usize) -> [f32; SHARES] {
     std::array::from_fn(|i| row.shares[k * SHARES + i].beta())
 }
 
-/// Place of the slot that the target of scored horizon `k` falls in, in the arrays of spreads (K, slots).
+/// Place of the slot that the target of scored horizon `k` falls in, in the arrays of spreads.
 pub(crate) fn target_slot(grid: &Grid, local_ms: i64, k: usize) -> usize {
     let target_ms = grid.calendar.later(local_ms, grid.horizons[k].horizon);
-    k * SPREAD_SLOTS + grid.calendar.spread_slot(target_ms)
+    grid.spread_place(k, target_ms)
 }
 
 fn skip(context: &Context<'_>, row: &Row<'_>, work: &Work, k: usize) -> Skip {

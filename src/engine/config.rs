@@ -1,5 +1,6 @@
 //! What shapes the engine's state and its forecasts.
 
+use crate::experts::{Expert, ExpertSet};
 use crate::nn::Cell;
 
 /// How the interval of a stream's grid is known.
@@ -33,6 +34,36 @@ pub struct ModelConfig {
     pub layers: usize,
 }
 
+/// How much a stream keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Everything of the recipe, in f32.
+    Accurate,
+    /// At most 2 KB: no least squares of its own, few forecasts in flight, most numbers at rest in f16.
+    Compact,
+}
+
+impl Profile {
+    /// Whether a row of it has an expert.
+    #[must_use]
+    pub const fn serves(self, expert: Expert) -> bool {
+        match self {
+            Self::Accurate => true,
+            Self::Compact => !expert.is_linear(),
+        }
+    }
+
+    /// The first of these names that names no expert of such a row.
+    #[must_use]
+    pub fn unserved(self, names: &[String]) -> Option<&str> {
+        let is_served = |name: &str| {
+            let mut experts = Expert::ALL.into_iter();
+            experts.any(|expert| expert.is_named(name) && self.serves(expert))
+        };
+        names.iter().map(String::as_str).find(|name| !is_served(name))
+    }
+}
+
 /// One pipeline's engine. Every key but those marked shapes state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -50,7 +81,9 @@ pub struct Config {
     pub quantiles: Vec<f64>,
     /// Network.
     pub model: ModelConfig,
-    /// Names of the experts that take part; empty = all.
+    /// What a row keeps.
+    pub profile: Profile,
+    /// Names of the experts that take part; empty = all that the profile serves.
     pub experts: Vec<String>,
     /// Streams a partition holds at most (no part of a stream's state).
     pub streams_max: usize,
@@ -60,4 +93,17 @@ pub struct Config {
     pub publish_warming: bool,
     /// Share of streams on the tape, in 0..=1, by hash of the stream (no part of state).
     pub tape_share: f64,
+}
+
+impl Config {
+    /// The experts that take part.
+    ///
+    /// # Panics
+    /// Where it names one that is unknown: the configuration's loader refuses it.
+    #[must_use]
+    pub fn expert_set(&self) -> ExpertSet {
+        let named = ExpertSet::from_names(self.experts.iter().map(String::as_str))
+            .expect("names of experts are checked with the configuration");
+        ExpertSet::of(named.iter().filter(|&expert| self.profile.serves(expert)))
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::engine::storage::Field;
+
 /// Words of a field are rounded up to this, so that every field may hold f64 or i64.
 pub(crate) const FIELD_WORDS: usize = 2;
 
@@ -34,6 +36,8 @@ pub(crate) enum Keyed {
     Flight,
     /// As `Flight`, where several horizons may have the same place.
     Origin,
+    /// Scored horizon, or all of them together.
+    Spread,
 }
 
 /// Which values of a row are found in a row of other dimensions.
@@ -51,6 +55,8 @@ pub(crate) struct Matches {
     pub(crate) flights: Vec<(Range<usize>, Range<usize>)>,
     /// The same in `origins`.
     pub(crate) origins: Vec<(Range<usize>, Range<usize>)>,
+    /// Whether all scored horizons have one spread.
+    pub(crate) one_spread: bool,
     /// Whether both rows have the same experts.
     pub(crate) same_experts: bool,
     /// Whether the other row is of format 1, which has no fields of format 2.
@@ -81,6 +87,14 @@ impl Matches {
                     self.take_over(Keyed::Horizon, from, to);
                 }
             }
+            Keyed::Spread => {
+                let by = if self.one_spread {
+                    Keyed::Stream
+                } else {
+                    Keyed::Horizon
+                };
+                self.take_over(by, from, to);
+            }
             Keyed::Flight => copy_each(&self.flights, from, to),
             Keyed::Origin => copy_each(&self.origins, from, to),
         }
@@ -93,22 +107,42 @@ fn copy_each<T: Copy>(places: &[(Range<usize>, Range<usize>)], from: &[T], to: &
     }
 }
 
+/// Fields of a row for its storage, from their bytes and codes.
+pub(crate) fn codes_of(fields: Vec<(usize, String)>) -> Vec<Field> {
+    let mut word = 0;
+    let field = |(bytes, codes): (usize, String)| {
+        let start = word;
+        assert!(
+            (bytes / size_of::<f32>()).is_multiple_of(codes.len()),
+            "codes `{codes}` for {bytes} bytes"
+        );
+        word += words_of(1, bytes);
+        Field {
+            word: start,
+            words: bytes / size_of::<f32>(),
+            codes,
+        }
+    };
+    fields.into_iter().map(field).collect()
+}
+
 /// Declares a row: `one` fields hold a single Pod struct, `many` fields as many values as the expression over the
-/// dimensions says, `by` what they are kept ([`Keyed`]). What stands behind `since 2` is not in rows of format 1, which are
+/// dimensions says, `by` what they are kept ([`Keyed`]), `as` codes ([`Storage`]) that the words of a compact row rest by:
+/// of one value, or of all; without them a field rests as it is. What stands behind `since 2` is not in rows of format 1, which are
 /// thereby a beginning of those of today. Makes `Counts` (how many values each field has), `Row<'a>` (the view), `fields`
 /// (the table) and `take_over` (from a row of other dimensions).
 macro_rules! declare_row {
     (
         dims $dims:ident : $dims_type:ty;
-        one { $( $one:ident : $one_type:ty = $one_what:literal; )* }
-        many { $( $many:ident : [$many_type:ty; $count:expr] by $by:ident = $many_what:literal; )* }
+        one { $( $one:ident : $one_type:ty as ($one_codes:expr) = $one_what:literal; )* }
+        many { $( $many:ident : [$many_type:ty; $count:expr] by $by:ident as ($codes:expr) = $many_what:literal; )* }
         since 2
         one { $( $new:ident : $new_type:ty = $new_what:literal; )* }
         many { $( $more:ident : [$more_type:ty; $more_count:expr] by $more_by:ident = $more_what:literal; )* }
     ) => {
         /// How many values each field of many has.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        struct Counts { $( $many: usize, )* $( $more: usize, )* }
+        pub(super) struct Counts { $( $many: usize, )* $( $more: usize, )* }
 
         impl Counts {
             fn new($dims: &$dims_type) -> Self {
@@ -116,7 +150,7 @@ macro_rules! declare_row {
             }
 
             /// Words of a row of format 1 before padding to whole lines.
-            fn words_1(&self) -> usize {
+            pub(super) fn words_1(&self) -> usize {
                 0 $( + words_of(1, size_of::<$one_type>()) )* $( + words_of(self.$many, size_of::<$many_type>()) )*
             }
 
@@ -125,6 +159,16 @@ macro_rules! declare_row {
                 self.words_1()
                     $( + words_of(1, size_of::<$new_type>()) )*
                     $( + words_of(self.$more, size_of::<$more_type>()) )*
+            }
+
+            /// The fields in order: words in work, codes at rest.
+            fn codes(&self, $dims: &$dims_type) -> Vec<(usize, String)> {
+                vec![
+                    $( (size_of::<$one_type>(), String::from($one_codes)), )*
+                    $( (self.$many * size_of::<$many_type>(), String::from($codes)), )*
+                    $( (size_of::<$new_type>(), String::from("x")), )*
+                    $( (self.$more * size_of::<$more_type>(), String::from("x")), )*
+                ]
             }
 
             fn fields(&self) -> Vec<FieldSize> {
@@ -157,7 +201,7 @@ macro_rules! declare_row {
             }
 
             /// Takes over what `other`, a row of other dimensions, holds of this one.
-            fn take_over(&mut self, other: &Self, by: &Matches) {
+            pub(super) fn take_over(&mut self, other: &Row<'_>, by: &Matches) {
                 $( *self.$one = *other.$one; )*
                 $( by.take_over(Keyed::$by, other.$many, self.$many); )*
                 if by.from_format_1 {

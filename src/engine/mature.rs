@@ -8,7 +8,6 @@ use crate::engine::{Anomaly, PartitionStats};
 use crate::experts::base::{Bases, SHARES};
 use crate::experts::pending::Issued;
 use crate::experts::{anomaly, linear, mixture, origins, pending, quantiles};
-use crate::series::calendar::SPREAD_SLOTS;
 
 /// (q90 − q10) / 2.56 of a Laplace with scale 1: brings a forecast that had no scale yet to the units of z.
 const LAPLACE_SPREAD: f32 = 3.218_876 / 2.56;
@@ -221,7 +220,7 @@ fn learn_spread(
     for i in 0..SHARES {
         row.shares[k * SHARES + i].learn(issued.deviations[i], y - issued.bases[i], rules.forgetting);
     }
-    let slot = k * SPREAD_SLOTS + context.grid.calendar.spread_slot(work.local_ms);
+    let slot = context.grid.spread_place(k, work.local_ms);
     row.spread_visits[slot] = (row.spread_visits[slot] + 1.0).min(1e6);
     let visits = row.spread_visits[slot];
     let classical = y - issued.classical;

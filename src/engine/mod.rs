@@ -24,7 +24,9 @@
 
 mod advance;
 mod batch;
+mod carry;
 mod clock;
+mod compact;
 pub mod config;
 pub mod error;
 mod features;
@@ -47,6 +49,7 @@ pub mod snapshot;
 mod standing;
 pub mod stats;
 pub mod step;
+mod storage;
 pub mod tape;
 mod wave;
 mod work;
@@ -55,7 +58,7 @@ mod work;
 mod tests;
 
 pub use clock::Clock;
-pub use config::Config;
+pub use config::{Config, Profile};
 pub use error::Error;
 pub use fit::Fit;
 pub use forecast::{Anomaly, Forecast, Judged, Outcome, Status};

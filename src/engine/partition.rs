@@ -19,6 +19,8 @@ pub struct PartitionState {
     pub(crate) model: Arc<Model>,
     pub(crate) index: Index,
     pub(crate) slab: Slab,
+    /// Where a compact row is worked with.
+    pub(crate) room: Vec<f32>,
     pub(crate) batch: Batch,
     pub(crate) stats: PartitionStats,
     pub(crate) clock: Clock,
@@ -57,7 +59,8 @@ impl PartitionState {
         assert_fits(&setup, &model);
         Self {
             index: Index::new(seed_of(topic, partition)),
-            slab: Slab::new(setup.layout.words()),
+            slab: Slab::new(setup.layout.rest_words()),
+            room: vec![0.0; setup.layout.room()],
             batch: Batch::default(),
             stats: PartitionStats::new(&setup.plan, &setup.config.quantiles),
             clock: Clock::START,
@@ -164,16 +167,16 @@ impl PartitionState {
             self.slab.grow();
         } else {
             self.copy_first(slot);
-            self.slab.clear(slot);
         }
         let interned = self.index.insert(id, seen_ms);
         assert_eq!(slot, interned, "a row per id");
-        let mut row = self.setup.layout.row(self.slab.row_mut(slot));
-        self.setup.layout.start(&mut row);
-        if let Some(priors) = &self.model.priors {
-            priors.begin(&self.setup.layout, &mut row);
-        }
-        row.progress.lineage = self.model.lineage;
+        let (layout, model) = (&self.setup.layout, &self.model);
+        layout.begin(self.slab.row_mut(slot), &mut self.room, |row| {
+            if let Some(priors) = &model.priors {
+                priors.begin(layout, row);
+            }
+            row.progress.lineage = model.lineage;
+        });
         slot as u32
     }
 
@@ -217,7 +220,8 @@ impl PartitionState {
     pub fn stream(&self, id: &str) -> Option<StreamView> {
         let setup = &*self.setup;
         let mut copy = self.slab.copy(self.index.get(id)?);
-        let row = setup.layout.row(copy.words());
+        let mut room = vec![0.0; setup.layout.room()];
+        let row = setup.layout.open(copy.words(), &mut room);
         let grid = setup.grid(row.cadence.interval_ms());
         let step = row.progress.steps.saturating_sub(1);
         let mut experts = vec![("", 0.0); setup.experts().len()];

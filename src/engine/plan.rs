@@ -1,7 +1,8 @@
 //! Which horizons are published, which are scored, and what follows for the network's shape.
 
 use crate::engine::Config;
-use crate::experts::{Expert, ExpertSet};
+use crate::engine::config::Profile;
+use crate::experts::Expert;
 use crate::nn::Shape;
 
 /// Most horizons of a list that are all scored; a longer list is scored at [`SPREAD`] log-spaced ones.
@@ -24,12 +25,22 @@ pub struct HorizonPlan {
 }
 
 impl HorizonPlan {
-    /// From the published list, ascending, each at least 1.
+    /// Of a configuration. A compact row has room for four scored horizons.
     ///
     /// # Panics
-    /// Where `published` is empty, not ascending, or holds a 0.
+    /// Where its list of horizons is empty, not ascending, or holds a 0.
     #[must_use]
-    pub fn new(published: &[u32]) -> Self {
+    pub fn of(config: &Config) -> Self {
+        let listed_max = match config.profile {
+            Profile::Accurate => LISTED_MAX,
+            Profile::Compact if config.horizons.first() == Some(&1) => SPREAD,
+            Profile::Compact => SPREAD - 1,
+        };
+        Self::new(&config.horizons, listed_max)
+    }
+
+    /// From the published list, ascending, each at least 1; one of up to `listed_max` is scored as it is.
+    fn new(published: &[u32], listed_max: usize) -> Self {
         assert!(
             published.first().is_some_and(|&first| first >= 1),
             "horizons: at least one, from 1 on"
@@ -38,7 +49,7 @@ impl HorizonPlan {
             published.windows(2).all(|pair| pair[0] < pair[1]),
             "horizons: ascending"
         );
-        let mut scored = if published.len() <= LISTED_MAX {
+        let mut scored = if published.len() <= listed_max {
             published.to_vec()
         } else {
             spread(published)
@@ -69,15 +80,13 @@ fn spread(published: &[u32]) -> Vec<u32> {
 /// Where it names one that is unknown: the configuration's loader refuses it.
 #[must_use]
 pub fn experts(config: &Config) -> Vec<&'static str> {
-    let set = ExpertSet::from_names(config.experts.iter().map(String::as_str))
-        .expect("names are checked where the configuration is read");
-    set.iter().map(Expert::name).collect()
+    config.expert_set().iter().map(Expert::name).collect()
 }
 
 /// The network that a configuration asks for.
 #[must_use]
 pub fn shape(config: &Config) -> Shape {
-    let horizons = HorizonPlan::new(&config.horizons).scored.len();
+    let horizons = HorizonPlan::of(config).scored.len();
     Shape {
         cell: config.model.cell,
         inputs: crate::engine::features::inputs(horizons),
@@ -96,11 +105,18 @@ mod tests {
 
     #[test]
     fn plan_scores_a_short_list_itself_and_spreads_a_long_one() {
-        assert_eq!(HorizonPlan::new(&[1, 12, 24, 96]).scored, [1, 12, 24, 96]);
-        assert_eq!(HorizonPlan::new(&[12, 24]).scored, [1, 12, 24]);
+        assert_eq!(
+            HorizonPlan::new(&[1, 12, 24, 96], LISTED_MAX).scored,
+            [1, 12, 24, 96]
+        );
+        assert_eq!(HorizonPlan::new(&[12, 24], LISTED_MAX).scored, [1, 12, 24]);
+        assert_eq!(
+            HorizonPlan::new(&[1, 6, 12, 24, 96], SPREAD).scored,
+            [1, 5, 21, 96]
+        );
         let all: Vec<u32> = (1..=12).collect();
-        assert_eq!(HorizonPlan::new(&all).scored, [1, 2, 5, 12]);
+        assert_eq!(HorizonPlan::new(&all, LISTED_MAX).scored, [1, 2, 5, 12]);
         let day: Vec<u32> = (1..=96).collect();
-        assert_eq!(HorizonPlan::new(&day).scored, [1, 5, 21, 96]);
+        assert_eq!(HorizonPlan::new(&day, LISTED_MAX).scored, [1, 5, 21, 96]);
     }
 }

@@ -4,13 +4,15 @@ use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::engine::config::Config;
-use crate::engine::layout::{Keyed, Matches, declare_row, take, words_of};
+use crate::engine::compact;
+use crate::engine::config::{Config, Profile};
+use crate::engine::layout::{Keyed, Matches, codes_of, declare_row, take, words_of};
 use crate::engine::motion::Motion;
 use crate::engine::priors;
 use crate::engine::setup::Grid;
 use crate::engine::slab::LINE_WORDS;
 use crate::engine::standing::Standing;
+use crate::engine::storage::Storage;
 use crate::engine::{HorizonPlan, shape};
 use crate::experts::anomaly::Anomaly;
 use crate::experts::base::{Past, SHARES};
@@ -20,9 +22,8 @@ use crate::experts::share::Share;
 use crate::experts::{ExpertSet, mixture, origins, pending, quantiles};
 use crate::series::Rebase;
 use crate::series::cadence::Cadence;
-use crate::series::calendar::SPREAD_SLOTS;
-use crate::series::profile::{DAY_SLOTS, HOUR_SLOTS, Profile, ProfileView};
-use crate::series::ring::{CAPACITY, Ring};
+use crate::series::profile::{self, ProfileView};
+use crate::series::ring::Ring;
 use crate::series::scaler::Scaler;
 use crate::series::season_ring::{KEPT, SeasonRing};
 
@@ -62,6 +63,7 @@ pub(crate) struct RowDims {
     /// Configured, ascending (Q).
     pub(crate) levels: Vec<f32>,
     pub(crate) state_len: usize,
+    pub(crate) profile: Profile,
 }
 
 impl RowDims {
@@ -72,12 +74,20 @@ impl RowDims {
     fn pending(&self) -> usize {
         self.scored
             .iter()
-            .map(|&b| pending::len(b, self.experts.len()))
+            .map(|&b| self.profile.flights().len(b, self.experts.len()))
             .sum()
     }
 
+    fn spread(&self) -> usize {
+        self.profile.spread_len(self.horizons())
+    }
+
     fn hour_slots(&self) -> usize {
-        if self.experts.needs_hour() { HOUR_SLOTS } else { 0 }
+        if self.experts.needs_hour() {
+            self.profile.hour_slots()
+        } else {
+            0
+        }
     }
 
     /// Linear experts (L).
@@ -101,42 +111,42 @@ impl RowDims {
 declare_row! {
     dims dims: RowDims;
     one {
-        cadence: Cadence = "grid in time";
-        progress: Progress = "steps, lineage of the hidden state";
-        scaler: Scaler = "level, scale, units";
-        ring: Ring = "cursor of the ring";
-        motion: Motion = "levels and changes for the network's inputs";
-        level: Level = "slow level and its spread";
-        classical_step: OneStep = "one-step errors of the experts' mix";
-        served_step: OneStep = "one-step errors of the served forecast";
-        day: Profile = "open slot of the main season's profile";
-        week: Profile = "open slot of the long season's profile";
-        hour: Profile = "open slot of the short season's profile";
-        season: SeasonRing = "open slot of a main season too long for the ring";
-        anomaly: Anomaly = "what errors are usual";
-        standing: Standing = "live coverage and skill";
+        cadence: Cadence as ("xxxbxxxxxbxbxbxbxbxbxbxbxb") = "grid in time";
+        progress: Progress as ("xsxx") = "steps, lineage of the hidden state";
+        scaler: Scaler as ("xx-x---x-xssbbb-") = "level, scale, units";
+        ring: Ring as ("-b") = "cursor of the ring";
+        motion: Motion as ("gggghghg") = "levels and changes for the network's inputs";
+        level: Level as ("ghh") = "slow level and its spread";
+        classical_step: OneStep as ("hhh") = "one-step errors of the experts' mix";
+        served_step: OneStep as ("hhh") = "one-step errors of the served forecast";
+        day: profile::Profile as ("gsb") = "open slot of the main season's profile";
+        week: profile::Profile as ("gsb") = "open slot of the long season's profile";
+        hour: profile::Profile as (if dims.hour_slots() > 0 { "gsb" } else { "-" }) = "open slot of the short season's profile";
+        season: SeasonRing as ("xxxxgsxb") = "open slot of a main season too long for the ring";
+        anomaly: Anomaly as ("gghuuuuuuuuxbx") = "what errors are usual";
+        standing: Standing as ("ghhhh") = "live coverage and skill";
     }
     many {
-        hidden: [f32; dims.state_len] by Stream = "hidden state of the network";
-        errors: [f32; dims.horizons()] by Horizon = "newest matured errors, inputs of the network";
-        ring_values: [f32; CAPACITY] by Stream = "newest values";
-        season_means: [f32; KEPT] by Stream = "slot means of a main season too long for the ring";
-        day_means: [f32; DAY_SLOTS] by Stream = "profile of the main season";
-        day_visits: [f32; DAY_SLOTS] by Stream = "visits of its slots";
-        week_means: [f32; WEEK_SLOTS] by Stream = "profile of the long season";
-        week_visits: [f32; WEEK_SLOTS] by Stream = "visits of its slots";
-        hour_means: [f32; dims.hour_slots()] by Stream = "profile of the short season";
-        hour_visits: [f32; dims.hour_slots()] by Stream = "visits of its slots";
-        shares: [Share; dims.horizons() * SHARES] by Horizon = "learnt shares of today's deviation";
-        classical_mix: [f32; dims.horizons() * mixture::len(dims.experts.classical().len())] by Mix = "weights without the network";
-        served_mix: [f32; dims.horizons() * mixture::len(dims.experts.len())] by Mix = "weights with the network";
-        classical_scale: [Scale; dims.horizons()] by Horizon = "scale without the network";
-        served_scale: [Scale; dims.horizons()] by Horizon = "scale of the served forecast";
-        classical_spread: [f32; dims.horizons() * SPREAD_SLOTS] by Horizon = "error by slot of the season, without the network";
-        served_spread: [f32; dims.horizons() * SPREAD_SLOTS] by Horizon = "error by slot of the season, as served";
-        spread_visits: [f32; dims.horizons() * SPREAD_SLOTS] by Horizon = "visits of these slots";
-        tracked: [f32; dims.horizons() * dims.levels.len()] by Level = "tracked quantiles: the calibration";
-        pending: [f32; dims.pending()] by Flight = "forecasts in flight";
+        hidden: [f32; dims.state_len] by Stream as ("h") = "hidden state of the network";
+        errors: [f32; dims.horizons()] by Horizon as ("h") = "newest matured errors, inputs of the network";
+        ring_values: [f32; dims.profile.ring()] by Stream as ("h") = "newest values; a long season's slot means share their place in a compact row";
+        season_means: [f32; KEPT] by Stream as ("-") = "slot means of a main season too long for the ring";
+        day_means: [f32; dims.profile.day_slots()] by Stream as ("h") = "profile of the main season";
+        day_visits: [f32; dims.profile.day_slots()] by Stream as ("n") = "visits of its slots";
+        week_means: [f32; WEEK_SLOTS] by Stream as ("h") = "profile of the long season";
+        week_visits: [f32; WEEK_SLOTS] by Stream as ("d") = "visits of its slots";
+        hour_means: [f32; dims.hour_slots()] by Stream as ("h") = "profile of the short season";
+        hour_visits: [f32; dims.hour_slots()] by Stream as ("n") = "visits of its slots";
+        shares: [Share; dims.horizons() * SHARES] by Horizon as (compact::share_codes(dims)) = "learnt shares of today's deviation";
+        classical_mix: [f32; dims.horizons() * mixture::len(dims.experts.classical().len())] by Mix as ("h") = "weights without the network";
+        served_mix: [f32; dims.horizons() * mixture::len(dims.experts.len())] by Mix as ("h") = "weights with the network";
+        classical_scale: [Scale; dims.horizons()] by Horizon as ("hhhh-------") = "scale without the network";
+        served_scale: [Scale; dims.horizons()] by Horizon as ("hghhhhhhhhh") = "scale of the served forecast";
+        classical_spread: [f32; dims.spread()] by Spread as ("-") = "error by slot of the season, without the network";
+        served_spread: [f32; dims.spread()] by Spread as ("h") = "error by slot of the season, as served";
+        spread_visits: [f32; dims.spread()] by Spread as ("t") = "visits of these slots";
+        tracked: [f32; dims.horizons() * dims.levels.len()] by Level as (compact::tracked_codes(dims)) = "tracked quantiles: the calibration";
+        pending: [f32; dims.pending()] by Flight as (compact::flight_codes(dims)) = "forecasts in flight";
     }
     since 2
     one {
@@ -151,36 +161,40 @@ declare_row! {
 /// Where the fields of a row lie.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Layout {
-    counts: Counts,
+    pub(super) counts: Counts,
     pub(crate) dims: RowDims,
     /// (K) where each scored horizon's slots begin in `pending`, and the end.
     pending_starts: Vec<usize>,
     /// Of the priors that rows of this layout begin with.
     pub(crate) prior_form: u64,
     /// (K) where each scored horizon's origins lie in `origins`; none without linear experts.
-    origins: Vec<Range<usize>>,
+    pub(super) origins: Vec<Range<usize>>,
+    /// How rows rest, where not as they are.
+    storage: Option<Storage>,
 }
+
+/// Fields that a reading's place on the grid is found from: cadence, progress, scaler, ring.
+const HEAD_FIELDS: usize = 4;
 
 impl Layout {
     /// # Panics
     /// Where an expert's name is unknown: the configuration was not validated.
     pub(crate) fn new(config: &Config) -> Self {
-        let names = config.experts.iter().map(String::as_str);
-        let experts =
-            ExpertSet::from_names(names).expect("names of experts are checked with the configuration");
         let dims = RowDims {
-            scored: HorizonPlan::new(&config.horizons).scored,
-            experts,
+            scored: HorizonPlan::of(config).scored,
+            experts: config.expert_set(),
             levels: config.quantiles.iter().map(|&level| level as f32).collect(),
             state_len: shape(config).state_len(),
+            profile: config.profile,
         };
         Self::of(dims)
     }
 
-    fn of(dims: RowDims) -> Self {
+    pub(super) fn of(dims: RowDims) -> Self {
         let mut pending_starts = vec![0];
         for &b in &dims.scored {
-            let end = pending_starts.last().expect("begins with 0") + pending::len(b, dims.experts.len());
+            let end = pending_starts.last().expect("begins with 0")
+                + dims.profile.flights().len(b, dims.experts.len());
             pending_starts.push(end);
         }
         let origins = if dims.linear() > 0 {
@@ -188,13 +202,90 @@ impl Layout {
         } else {
             Vec::new()
         };
-        Self {
+        let mut layout = Self {
             counts: Counts::new(&dims),
             prior_form: priors::form_of(&dims),
             dims,
             pending_starts,
             origins,
+            storage: None,
+        };
+        if layout.dims.profile == Profile::Compact {
+            let mut fresh = vec![0.0; layout.words()];
+            layout.start(&mut layout.row(&mut fresh));
+            let fields = codes_of(layout.counts.codes(&layout.dims));
+            layout.storage = Some(Storage::new(&fields, HEAD_FIELDS, fresh));
         }
+        layout
+    }
+
+    /// f32 words of a row at rest, whole lines.
+    pub(crate) fn rest_words(&self) -> usize {
+        let at_rest = |storage: &Storage| storage.bytes().div_ceil(size_of::<f32>());
+        self.storage
+            .as_ref()
+            .map_or_else(|| self.words(), at_rest)
+            .next_multiple_of(LINE_WORDS)
+    }
+
+    /// f32 words of the room that [`Layout::open`] wants.
+    pub(crate) fn room(&self) -> usize {
+        if self.storage.is_some() { self.words() } else { 0 }
+    }
+
+    /// The row that rests in `rest`, to work with: there, or unpacked into `room`. What is changed is kept by
+    /// [`Layout::close`].
+    pub(crate) fn open<'a>(&self, rest: &'a mut [f32], room: &'a mut [f32]) -> Row<'a> {
+        let Some(storage) = &self.storage else {
+            return self.row(rest);
+        };
+        storage.unpack(bytemuck::cast_slice(rest), room);
+        let mut row = self.row(room);
+        compact::unfold(&mut row, &self.dims);
+        row
+    }
+
+    /// The row that was opened in `room`.
+    pub(crate) fn opened<'a>(&self, rest: &'a mut [f32], room: &'a mut [f32]) -> Row<'a> {
+        self.row(if self.storage.is_some() { room } else { rest })
+    }
+
+    /// Lays the row that was opened in `room` to rest again; afterwards `room` means nothing.
+    pub(crate) fn close(&self, rest: &mut [f32], room: &mut [f32]) {
+        if let Some(storage) = &self.storage {
+            compact::fold(&mut self.row(room));
+            storage.pack(room, bytemuck::cast_slice_mut(rest));
+        }
+    }
+
+    /// As [`Layout::open`], but cadence, progress, scaler and the ring's length alone: the other fields mean nothing.
+    pub(crate) fn open_head<'a>(&self, rest: &'a mut [f32], room: &'a mut [f32]) -> Row<'a> {
+        let Some(storage) = &self.storage else {
+            return self.row(rest);
+        };
+        storage.unpack_head(bytemuck::cast_slice(rest), room);
+        self.row(room)
+    }
+
+    /// As [`Layout::close`], after [`Layout::open_head`].
+    pub(crate) fn close_head(&self, rest: &mut [f32], room: &[f32]) {
+        if let Some(storage) = &self.storage {
+            storage.pack_head(room, bytemuck::cast_slice_mut(rest));
+        }
+    }
+
+    /// Lays a fresh row, changed by `change`, into `rest`.
+    pub(crate) fn begin(&self, rest: &mut [f32], room: &mut [f32], change: impl FnOnce(&mut Row<'_>)) {
+        let words = if self.storage.is_some() {
+            &mut *room
+        } else {
+            &mut *rest
+        };
+        words.fill(0.0);
+        let mut row = self.row(words);
+        self.start(&mut row);
+        change(&mut row);
+        self.close(rest, room);
     }
 
     /// f32 words of a row, whole lines.
@@ -273,127 +364,6 @@ impl Layout {
     }
 }
 
-/// Makes rows of one layout out of rows of another.
-#[derive(Debug)]
-pub(crate) struct Carry<'a> {
-    from: Layout,
-    to: &'a Layout,
-    by: Matches,
-}
-
-impl<'a> Carry<'a> {
-    /// From rows of `dims`, whose hidden state is that of `to`; `format` is the rows' format.
-    pub(crate) fn new(dims: RowDims, to: &'a Layout, format: u32) -> Self {
-        let from = Layout::of(dims);
-        let shared_horizons = shared(&from.dims.scored, &to.dims.scored);
-        let same_experts = from.dims.experts == to.dims.experts;
-        let of_both = |i: &(usize, usize), place: fn(&Layout, usize) -> Range<usize>| {
-            Some((place(&from, i.0), place(to, i.1))).filter(|(old, new)| old.len() == new.len())
-        };
-        let in_flight = if same_experts { &shared_horizons[..] } else { &[] };
-        let with_origins = if to.origins.is_empty() { &[] } else { in_flight };
-        Self {
-            by: Matches {
-                horizons: (from.dims.scored.len(), to.dims.scored.len()),
-                levels: (from.dims.levels.len(), to.dims.levels.len()),
-                shared_levels: shared(&from.dims.levels, &to.dims.levels),
-                flights: in_flight
-                    .iter()
-                    .filter_map(|i| of_both(i, Layout::pending))
-                    .collect(),
-                // The ring of the horizons up to 24 is as long as the largest of them: of another length it is begun anew.
-                origins: with_origins
-                    .iter()
-                    .filter_map(|i| of_both(i, Layout::origins))
-                    .collect(),
-                same_experts,
-                from_format_1: format == 1,
-                shared_horizons,
-            },
-            from,
-            to,
-        }
-    }
-
-    /// f32 words of the rows there are.
-    pub(crate) fn words(&self) -> usize {
-        if self.by.from_format_1 {
-            self.from.counts.words_1().next_multiple_of(LINE_WORDS)
-        } else {
-            self.from.words()
-        }
-    }
-
-    /// f32 words of a buffer for one of them: its beginning is the row, the rest 0.
-    pub(crate) fn room(&self) -> usize {
-        self.words().max(self.from.words())
-    }
-
-    /// Whether a row is taken as it is.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.from == *self.to && !self.by.from_format_1
-    }
-
-    /// Makes the zeroed row `new` that of the stream whose row was `old`; what `old` has not begins as in a new stream.
-    pub(crate) fn carry(&self, old: &mut [f32], new: &mut [f32]) {
-        let mut row = self.to.row(new);
-        self.to.start(&mut row);
-        let old = self.from.row(old);
-        row.take_over(&old, &self.by);
-        if !self.by.same_experts {
-            self.mixes(&old, &mut row);
-        }
-        if self.from.dims.scored.len() != self.to.dims.scored.len() || self.by.from_format_1 {
-            // The network has other inputs, and its first version the same lineage all the same: the hidden state is to
-            // be made anew, as under every foreign lineage.
-            row.progress.lineage = !row.progress.lineage;
-        }
-        let levels = self.to.dims.levels.len();
-        for &(_, k) in &self.by.shared_horizons {
-            self.between(&mut row.tracked[k * levels..(k + 1) * levels]);
-        }
-    }
-
-    /// Weights by expert: one that is new has an equal share, as in a new stream.
-    fn mixes(&self, old: &Row<'_>, row: &mut Row<'_>) {
-        let (before, now) = (self.from.dims.experts, self.to.dims.experts);
-        for &(i, k) in &self.by.shared_horizons {
-            let mix = |experts: ExpertSet, k: usize| {
-                let len = mixture::len(experts.len());
-                k * len..(k + 1) * len
-            };
-            mixture::carry(
-                (before.classical(), &old.classical_mix[mix(before.classical(), i)]),
-                (now.classical(), &mut row.classical_mix[mix(now.classical(), k)]),
-            );
-            mixture::carry(
-                (before, &old.served_mix[mix(before, i)]),
-                (now, &mut row.served_mix[mix(now, k)]),
-            );
-        }
-    }
-
-    /// A new level's quantile lies between those of the levels taken over.
-    fn between(&self, tracked: &mut [f32]) {
-        let is_shared = |q: usize| self.by.shared_levels.iter().any(|&(_, shared)| shared == q);
-        for q in 0..tracked.len() {
-            if is_shared(q) {
-                continue;
-            }
-            let below = q.checked_sub(1).map_or(f32::NEG_INFINITY, |below| tracked[below]);
-            let above = (q + 1..tracked.len()).find(|&above| is_shared(above));
-            let above = above.map_or(f32::INFINITY, |above| tracked[above]);
-            tracked[q] = tracked[q].max(below).min(above);
-        }
-    }
-}
-
-/// Places of what both ascending lists hold.
-fn shared<T: PartialEq>(from: &[T], to: &[T]) -> Vec<(usize, usize)> {
-    let found = |(i, value): (usize, &T)| Some((i, to.iter().position(|other| other == value)?));
-    from.iter().enumerate().filter_map(found).collect()
-}
-
 impl Row<'_> {
     /// Everything the stream knows of its past, the newest step included.
     pub(crate) fn past<'a>(&'a self, grid: &'a Grid, local_ms: i64) -> Past<'a> {
@@ -436,10 +406,16 @@ impl Row<'_> {
 pub fn row_table(config: &Config) -> Vec<FieldSize> {
     let layout = Layout::new(config);
     let mut fields = layout.counts.fields();
-    let padding = (layout.words() - layout.counts.words()) * size_of::<f32>();
+    if let Some(storage) = &layout.storage {
+        for (field, &bytes) in fields.iter_mut().zip(storage.sizes()) {
+            field.bytes = bytes;
+        }
+        fields.retain(|field| field.bytes > 0);
+    }
+    let used: usize = fields.iter().map(|field| field.bytes).sum();
     fields.push(FieldSize {
         name: "padding",
-        bytes: padding,
+        bytes: layout.rest_words() * size_of::<f32>() - used,
         what: "to whole cache lines",
     });
     fields

@@ -5,17 +5,17 @@ use crate::engine::row::Layout;
 use crate::engine::row::WEEK_SLOTS;
 use crate::engine::stats::band;
 use crate::engine::work::HORIZONS_MAX;
-use crate::engine::{Config, HorizonPlan, shape};
+use crate::engine::{Config, HorizonPlan, Profile, shape};
 use crate::experts::interpolate::Place;
 use crate::experts::mixture::MixtureRates;
+use crate::experts::pending::{Flights, Sampling};
 use crate::experts::scale::ScaleRates;
 use crate::experts::share::Share;
-use crate::experts::{Expert, ExpertSet, anomaly, pending, quantiles};
+use crate::experts::{Expert, ExpertSet, anomaly, quantiles};
 use crate::nn::Shape;
 use crate::series::cadence::CadenceRules;
 use crate::series::calendar::{Calendar, Season};
-use crate::series::profile::{DAY_RATE, DAY_SLOTS, HOUR_SLOTS, ProfileRules, WEEK_RATE};
-use crate::series::ring;
+use crate::series::profile::{DAY_RATE, ProfileRules, WEEK_RATE};
 
 /// Steps of a stream without a season until it is in service.
 const READY_STEPS: u64 = 30;
@@ -53,7 +53,7 @@ impl Setup {
             config.quantiles.len() <= QUANTILES_MAX,
             "at most {QUANTILES_MAX} quantiles"
         );
-        let plan = HorizonPlan::new(&config.horizons);
+        let plan = HorizonPlan::of(&config);
         let shape = shape(&config);
         let layout = Layout::new(&config);
         let interval_ms = match config.interval {
@@ -77,7 +77,13 @@ impl Setup {
         };
         let (chosen, count) = anomaly::horizons(&plan.scored);
         let band = band(&config.quantiles);
-        let anomaly_horizons = chosen[..count].to_vec();
+        // A compact row keeps the spread of the first alone.
+        let judged = if config.profile == Profile::Compact {
+            1
+        } else {
+            count
+        };
+        let anomaly_horizons = chosen[..judged].to_vec();
         let fingerprint = crate::engine::snapshot::fingerprint(&config);
         Self {
             fingerprint,
@@ -122,7 +128,7 @@ impl Setup {
             .filter(|&expert| hour.is_some() || !matches!(expert, Expert::Hour | Expert::LinearHour));
         Grid::new(
             Calendar { hour, ..calendar },
-            &self.plan.scored,
+            (self.config.profile, &self.plan.scored),
             ExpertSet::of(disagreeing),
         )
     }
@@ -134,6 +140,8 @@ pub(crate) struct HorizonRules {
     pub(crate) horizon: u32,
     /// n.
     pub(crate) stride: u32,
+    /// Of a stream of phase 0.
+    sampling: Sampling,
     pub(crate) forgetting: f32,
     pub(crate) mixture: MixtureRates,
     pub(crate) scale: ScaleRates,
@@ -141,11 +149,13 @@ pub(crate) struct HorizonRules {
 }
 
 impl HorizonRules {
-    fn new(horizon: u32, season: u32) -> Self {
-        let stride = pending::stride_of(horizon, season);
+    fn new(flights: Flights, horizon: u32, season: u32) -> Self {
+        let sampling = flights.sampling(horizon, season, 0);
+        let stride = sampling.stride;
         Self {
             horizon,
             stride,
+            sampling,
             forgetting: Share::forgetting(stride),
             mixture: MixtureRates::new(horizon, stride),
             scale: ScaleRates::new(horizon, stride),
@@ -154,11 +164,10 @@ impl HorizonRules {
     }
 
     /// Which origins of a stream are kept; `key` is its hash.
-    pub(crate) const fn sampling(&self, key: u64) -> pending::Sampling {
-        pending::Sampling {
-            horizon: self.horizon,
-            stride: self.stride,
+    pub(crate) const fn sampling(&self, key: u64) -> Sampling {
+        Sampling {
             phase: key % self.stride as u64,
+            ..self.sampling
         }
     }
 }
@@ -167,6 +176,7 @@ impl HorizonRules {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grid {
     pub(crate) interval_ms: i64,
+    profile: Profile,
     pub(crate) calendar: Calendar,
     pub(crate) day: ProfileRules,
     pub(crate) week: ProfileRules,
@@ -182,24 +192,32 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    fn new(calendar: Calendar, scored: &[u32], disagreeing: ExpertSet) -> Self {
+    fn new(calendar: Calendar, (profile, scored): (Profile, &[u32]), disagreeing: ExpertSet) -> Self {
         let season = u64::from(calendar.day.steps);
-        let rules = |k| HorizonRules::new(scored.get(k).copied().unwrap_or(1), calendar.day.steps);
+        let flights = profile.flights();
+        let rules = |k| HorizonRules::new(flights, scored.get(k).copied().unwrap_or(1), calendar.day.steps);
         Self {
             interval_ms: calendar.interval_ms,
+            profile,
             calendar,
-            day: ProfileRules::new(calendar.day, DAY_SLOTS, DAY_RATE),
+            day: ProfileRules::new(calendar.day, profile.day_slots(), DAY_RATE),
             week: ProfileRules::new(calendar.week, WEEK_SLOTS, WEEK_RATE),
-            hour: ProfileRules::new(calendar.hour, HOUR_SLOTS, DAY_RATE),
+            hour: ProfileRules::new(calendar.hour, profile.hour_slots(), DAY_RATE),
             disagreeing,
             horizons: std::array::from_fn(rules),
-            long: calendar.is_long(ring::CAPACITY),
+            long: calendar.is_long(profile.ring()),
             ready_steps: if season > 1 {
                 (2 * season).min(READY_STEPS_MAX)
             } else {
                 READY_STEPS
             },
         }
+    }
+
+    /// Place of scored horizon `k`'s spread at a local time, in the row's spreads.
+    pub(crate) fn spread_place(&self, k: usize, local_ms: i64) -> usize {
+        let slot = self.calendar.spread_slot(local_ms);
+        self.profile.spread_place(k, slot, self.calendar.spread_slots())
     }
 
     /// Steps of the main season; 1 = none.

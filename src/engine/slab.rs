@@ -46,11 +46,6 @@ impl Slab {
         self.rows - 1
     }
 
-    /// Makes the row at `slot` all zero.
-    pub(crate) fn clear(&mut self, slot: usize) {
-        self.row_mut(slot).fill(0.0);
-    }
-
     /// f32 words of a row.
     pub(crate) const fn words(&self) -> usize {
         self.words

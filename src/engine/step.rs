@@ -9,6 +9,7 @@ use crate::engine::batch::{NO_SLOT, Verdict};
 use crate::engine::issue::{Publish, complete};
 use crate::engine::output::{Outcomes, Outputs};
 use crate::engine::partition::seed_of;
+use crate::engine::row::Layout;
 use crate::engine::setup::{Grids, Setup};
 use crate::engine::snapshot::Content;
 use crate::engine::tape::{TAPE_CHUNK_ROWS, TAPE_CHUNKS};
@@ -29,6 +30,8 @@ pub struct Engine {
     wave: Wave,
     /// Rows of the wave whose hidden state is to be made anew, with the steps there are to replay.
     remake: Vec<(usize, usize)>,
+    /// (`WAVE_ROWS`, words) where compact rows are worked with.
+    rooms: Vec<f32>,
     outputs: Outputs,
     tape: TapeBuffer,
 }
@@ -51,6 +54,7 @@ impl Engine {
             grids: Grids::default(),
             wave: Wave::new(&setup.shape),
             remake: Vec::with_capacity(WAVE_ROWS),
+            rooms: vec![0.0; WAVE_ROWS * setup.layout.room()],
             outputs: Outputs::new(&setup),
             tape: TapeBuffer::new(dims, TAPE_CHUNK_ROWS, chunks),
             setup: Arc::new(setup),
@@ -161,8 +165,9 @@ impl Engine {
     fn remake(&mut self, state: &mut PartitionState) {
         let lineage = state.model.lineage;
         self.remake.clear();
+        let layout = &self.setup.layout;
         for (number, job) in self.wave.jobs.iter().enumerate() {
-            let row = self.setup.layout.row(state.slab.row_mut(job.slot as usize));
+            let row = layout.open_head(state.slab.row_mut(job.slot as usize), &mut state.room);
             if row.progress.lineage != lineage {
                 self.remake.push((number, row.ring.len().min(REPLAY_STEPS)));
             }
@@ -173,6 +178,10 @@ impl Engine {
         self.remake
             .sort_unstable_by_key(|&(number, steps)| (Reverse(steps), number));
         let longest = self.remake[0].1;
+        for (place, &(number, _)) in self.remake.iter().enumerate() {
+            let rest = state.slab.row_mut(self.wave.jobs[number].slot as usize);
+            layout.open(rest, room(&mut self.rooms, layout, place));
+        }
         self.wave.state[..].fill(0.0);
         for lag in (0..longest).rev() {
             // Sorted by length: those with a past this long come first.
@@ -180,18 +189,19 @@ impl Engine {
             for place in 0..rows {
                 let job = self.wave.jobs[self.remake[place].0];
                 let grid = self.grids.get(&self.setup, job.interval_ms);
-                let row = self.setup.layout.row(state.slab.row_mut(job.slot as usize));
+                let rest = state.slab.row_mut(job.slot as usize);
+                let row = layout.opened(rest, room(&mut self.rooms, layout, place));
                 replay(&row, grid, job.time_ms, lag, self.wave.inputs_of(place));
             }
             self.wave.step(&state.model.network, rows);
         }
         for (place, &(number, _)) in self.remake.iter().enumerate() {
-            let row = self
-                .setup
-                .layout
-                .row(state.slab.row_mut(self.wave.jobs[number].slot as usize));
+            let rest = state.slab.row_mut(self.wave.jobs[number].slot as usize);
+            let room = room(&mut self.rooms, layout, place);
+            let row = layout.opened(rest, room);
             row.hidden.copy_from_slice(self.wave.state_of(place));
             row.progress.lineage = lineage;
+            layout.close(rest, room);
             state.stats.states_remade += 1;
         }
     }
@@ -208,7 +218,10 @@ impl Engine {
                 grid,
                 key: state.index.key(job.slot as usize),
             };
-            let mut row = setup.layout.row(state.slab.row_mut(job.slot as usize));
+            let rest = state.slab.row_mut(job.slot as usize);
+            let mut row = setup
+                .layout
+                .open(rest, room(&mut self.rooms, &setup.layout, number));
             prepare(
                 &context,
                 &job,
@@ -236,9 +249,12 @@ impl Engine {
                 version,
                 silent: state.model.silent,
             };
-            let mut row = setup.layout.row(state.slab.row_mut(job.slot as usize));
+            let rest = state.slab.row_mut(job.slot as usize);
+            let room = room(&mut self.rooms, &setup.layout, number);
+            let mut row = setup.layout.opened(rest, room);
             let results = &mut self.wave.results(number);
             let verdict = complete(&context, &mut publish, &job, &mut row, results);
+            setup.layout.close(rest, room);
             if job.masked == 0 {
                 state.batch.verdicts[job.entry as usize] = verdict;
             }
@@ -247,14 +263,24 @@ impl Engine {
     }
 }
 
+/// Room of a wave's row.
+fn room<'a>(rooms: &'a mut [f32], layout: &Layout, number: usize) -> &'a mut [f32] {
+    let len = layout.room();
+    &mut rooms[number * len..(number + 1) * len]
+}
+
 impl PartitionState {
     /// The job of an entry, or what became of it without one.
     fn place(&mut self, number: usize) -> Result<Job, Verdict> {
         let entry = self.batch.entries[number];
         self.copy_first(entry.slot as usize);
-        let words = self.slab.row_mut(entry.slot as usize);
-        let row = self.setup.layout.row(words);
+        let layout = &self.setup.layout;
+        let rest = self.slab.row_mut(entry.slot as usize);
+        let row = layout.open_head(rest, &mut self.room);
         let placement = row.cadence.place(entry.time_ms, &self.setup.cadence);
+        let (cadence, lineage) = (*row.cadence, row.progress.lineage);
+        let mut is_started = row.scaler.is_started();
+        layout.close_head(rest, &self.room);
         let stale = matches!(placement, Placement::LongGap { .. });
         let (masked, skipped) = match placement {
             Placement::Duplicate => return Err(Verdict::Duplicate),
@@ -262,31 +288,31 @@ impl PartitionState {
             Placement::Pending => (0, 0),
             Placement::Restarted { found: true } => {
                 // The season is known from here on: phases of sampling and slots of spreads are cut anew.
+                let row = layout.open(rest, &mut self.room);
                 row.pending.fill(0.0);
                 row.origins.fill(0.0);
                 row.spread_visits.fill(0.0);
+                layout.close(rest, &mut self.room);
                 (0, 0)
             }
             Placement::Tick { gap } => (gap, 0),
             // The last of the empty steps is the masked one; the others are passed over.
             Placement::LongGap { steps } => (1, steps - 1),
             Placement::Restarted { found: false } => {
-                let cadence = *row.cadence;
-                let lineage = row.progress.lineage;
-                words.fill(0.0);
-                let mut fresh = self.setup.layout.row(words);
-                self.setup.layout.start(&mut fresh);
-                if let Some(priors) = &self.model.priors {
-                    priors.begin(&self.setup.layout, &mut fresh);
-                }
-                *fresh.cadence = cadence;
-                fresh.progress.lineage = lineage;
+                let priors = self.model.priors.as_ref();
+                layout.begin(rest, &mut self.room, |row| {
+                    if let Some(priors) = priors {
+                        priors.begin(layout, row);
+                    }
+                    *row.cadence = cadence;
+                    row.progress.lineage = lineage;
+                });
+                is_started = false;
                 self.stats.restarts += 1;
                 (0, 0)
             }
         };
-        let row = self.setup.layout.row(self.slab.row_mut(entry.slot as usize));
-        if entry.value.is_nan() && !row.scaler.is_started() {
+        if entry.value.is_nan() && !is_started {
             return Err(Verdict::Missing);
         }
         self.stats.gaps += u64::from(masked > 0 && !stale);
@@ -295,11 +321,11 @@ impl PartitionState {
             entry: number as u32,
             slot: entry.slot,
             // Before the first reading there is nothing to run.
-            masked: if row.scaler.is_started() { masked } else { 0 },
-            skipped: if row.scaler.is_started() { skipped } else { 0 },
+            masked: if is_started { masked } else { 0 },
+            skipped: if is_started { skipped } else { 0 },
             stale,
-            time_ms: row.cadence.time_ms(row.cadence.newest()),
-            interval_ms: row.cadence.interval_ms(),
+            time_ms: cadence.time_ms(cadence.newest()),
+            interval_ms: cadence.interval_ms(),
             value: entry.value,
         })
     }

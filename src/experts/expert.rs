@@ -87,7 +87,7 @@ impl Expert {
     }
 
     /// Whether a name of a configuration names it: its own, that of its group, `all`.
-    fn is_named(self, name: &str) -> bool {
+    pub(crate) fn is_named(self, name: &str) -> bool {
         match name {
             "all" => true,
             "seasonal*" => !self.is_linear() && !matches!(self, Self::Last | Self::Network),

@@ -129,6 +129,13 @@ pub fn carry((before, from): (ExpertSet, &[f32]), (now, to): (ExpertSet, &mut [f
     }
 }
 
+/// Makes the sum of the weights 1 again, after they were rounded.
+pub fn normalise(state: &mut [f32]) {
+    let experts = state.len() - 2;
+    let total: f32 = state[..experts].iter().sum();
+    state[..experts].iter_mut().for_each(|w| *w /= total);
+}
+
 /// Re-bases the scale of the loss; the weights stay.
 pub fn rebase(state: &mut [f32], by: Rebase) {
     let scale = state.len() - 2;

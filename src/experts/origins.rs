@@ -113,6 +113,7 @@ pub fn rebase(origins: &mut [f32], by: Rebase) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experts::pending::Flights;
 
     fn vectors(step: u64) -> (Vector, Vector) {
         let mut x = [0.0; 32];
@@ -129,7 +130,7 @@ mod tests {
         assert_eq!(len, WORDS * (24 + 16 + 16));
         assert_eq!(places[0], places[2]);
         let mut field = vec![0.0; len];
-        let samplings = scored.map(|b| Sampling::new(b, 24, 5));
+        let samplings = scored.map(|b| Flights::ACCURATE.sampling(b, 24, 5));
         let mut found = [0; 5];
         for step in 0..1_000u64 {
             for (k, sampling) in samplings.iter().enumerate() {
@@ -159,7 +160,7 @@ mod tests {
     #[test]
     fn what_was_not_kept_is_not_found_and_what_is_huge_stays_finite() {
         let mut field = vec![0.0; places(&[1]).1];
-        let sampling = Sampling::new(1, 24, 0);
+        let sampling = Flights::ACCURATE.sampling(1, 24, 0);
         assert!(find(&mut field, &sampling, 3).is_none());
         open(&mut field, &sampling, 3, (&[1e30; 32], &[-1e30; 32]), 1.0);
         let (lesson, _) = find(&mut field, &sampling, 3).unwrap();

@@ -1,20 +1,30 @@
 //! Forecasts in flight, kept until their target is observed (RECIPE §7).
 //!
-//! Scored horizons up to 24 are kept at every step; beyond, 16 are in flight, opened every n steps: n the smallest
-//! integer ≥ b/16 coprime with the season (else one phase of the day is judged for ever). Which residue a stream opens
-//! is its phase, a hash. Each scored horizon has its own slots, flat f32, so many that an origin's slot is free again
-//! when it comes round: the slot of step s is (s + phase)/n modulo their number.
+//! Scored horizons up to 24 (compact rows: 2) are kept at every step; beyond, 16 (2) are in flight, opened every n steps:
+//! n the smallest integer ≥ b/16 (b/2) coprime with the season (else one phase of the day is judged for ever). Which
+//! residue a stream opens is its phase, a hash. Each scored horizon has its own slots, flat f32, so many that an origin's
+//! slot is free again when it comes round: the slot of step s is (s + phase)/n modulo their number.
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::experts::base::SHARES;
 use crate::experts::scale::FEATURES;
+use crate::experts::{Expert, ExpertSet};
 use crate::series::Rebase;
 
 /// Horizons up to this one are kept at every step.
 pub(super) const EVERY_STEP: u32 = 24;
 /// In flight beyond. 8 lose 1 % of the quantile loss, 24 win .2 %.
 pub(super) const IN_FLIGHT: u32 = 16;
+
+/// How many forecasts are in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flights {
+    /// Horizons up to this one are kept at every step.
+    every_step: u32,
+    /// In flight beyond.
+    most: u32,
+}
 
 /// Which origins of a scored horizon are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +33,8 @@ pub struct Sampling {
     pub horizon: u32,
     /// n.
     pub stride: u32,
+    /// Slots.
+    pub entries: u32,
     /// Which residue of the steps, from a hash of the stream.
     pub phase: u64,
 }
@@ -31,7 +43,7 @@ pub struct Sampling {
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Issued {
-    /// Which origin is in flight, 0 = none: its step modulo 2^20, + 1. Set and cleared here, [`Issued::fill`] keeps it
+    /// Which origin is in flight, 0 = none: its step modulo 2047, + 1. Set and cleared here, [`Issued::fill`] keeps it
     /// (free). A slot left behind by another stride or a jump of the grid is thereby never taken for another origin's.
     pub open: f32,
     /// m1: the classical centre (value-like).
@@ -74,33 +86,59 @@ pub const fn entry_len(experts: usize) -> usize {
     HEAD + experts
 }
 
-/// Slots of a scored horizon.
-#[must_use]
-pub const fn entries(horizon: u32) -> usize {
-    if horizon <= EVERY_STEP {
-        horizon as usize
-    } else {
-        IN_FLIGHT as usize
-    }
-}
+impl Flights {
+    /// Of the accurate row.
+    pub const ACCURATE: Self = Self {
+        every_step: EVERY_STEP,
+        most: IN_FLIGHT,
+    };
+    /// Of the compact row: 4 would win 1 % of the quantile loss and cost a sixth of the row.
+    pub const COMPACT: Self = Self {
+        every_step: 2,
+        most: 2,
+    };
 
-/// f32 words of all slots of a scored horizon. Zeroed = nothing in flight.
-#[must_use]
-pub const fn len(horizon: u32, experts: usize) -> usize {
-    entries(horizon) * entry_len(experts)
-}
+    /// Slots of a scored horizon.
+    #[must_use]
+    pub const fn entries(self, horizon: u32) -> usize {
+        if horizon <= self.every_step {
+            horizon as usize
+        } else {
+            self.most as usize
+        }
+    }
 
-/// n for scored horizon b and a season of so many steps (0 or 1 = none).
-#[must_use]
-pub const fn stride_of(horizon: u32, season_steps: u32) -> u32 {
-    if horizon <= EVERY_STEP {
-        return 1;
+    /// f32 words of all slots of a scored horizon. Zeroed = nothing in flight.
+    #[must_use]
+    pub const fn len(self, horizon: u32, experts: usize) -> usize {
+        self.entries(horizon) * entry_len(experts)
     }
-    let mut stride = horizon.div_ceil(IN_FLIGHT);
-    while stride > 1 && season_steps > 1 && common_divisor(stride, season_steps) > 1 {
-        stride += 1;
+
+    /// n for scored horizon b and a season of so many steps (0 or 1 = none).
+    #[must_use]
+    pub const fn stride(self, horizon: u32, season_steps: u32) -> u32 {
+        if horizon <= self.every_step {
+            return 1;
+        }
+        let mut stride = horizon.div_ceil(self.most);
+        while stride > 1 && season_steps > 1 && common_divisor(stride, season_steps) > 1 {
+            stride += 1;
+        }
+        stride
     }
-    stride
+
+    /// Origins of a scored horizon under a season; `phase` is a hash of the stream. Where the season changes, what is in
+    /// flight of another stride is dropped as it is met.
+    #[must_use]
+    pub const fn sampling(self, horizon: u32, season_steps: u32, phase: u64) -> Sampling {
+        let stride = self.stride(horizon, season_steps);
+        Sampling {
+            horizon,
+            stride,
+            entries: self.entries(horizon) as u32,
+            phase: phase % stride as u64,
+        }
+    }
 }
 
 const fn common_divisor(mut a: u32, mut b: u32) -> u32 {
@@ -111,18 +149,6 @@ const fn common_divisor(mut a: u32, mut b: u32) -> u32 {
 }
 
 impl Sampling {
-    /// For a scored horizon and a season; `phase` is a hash of the stream. Where the season changes, what is in flight of
-    /// another stride is dropped as it is met.
-    #[must_use]
-    pub const fn new(horizon: u32, season_steps: u32, phase: u64) -> Self {
-        let stride = stride_of(horizon, season_steps);
-        Self {
-            horizon,
-            stride,
-            phase: phase % stride as u64,
-        }
-    }
-
     /// Whether the forecast issued at this step (counted from the stream's start) is kept.
     #[must_use]
     pub const fn is_origin(&self, step: u64) -> bool {
@@ -135,7 +161,7 @@ impl Sampling {
     }
 
     fn slot<'a>(&self, slots: &'a mut [f32], step: u64, experts: usize) -> (&'a mut Issued, &'a mut [f32]) {
-        let slot = (self.turn(step) % entries(self.horizon) as u64) as usize;
+        let slot = (self.turn(step) % u64::from(self.entries)) as usize;
         let entry = &mut slots[slot * entry_len(experts)..][..entry_len(experts)];
         let (head, forecasts) = entry.split_at_mut(HEAD);
         (
@@ -145,9 +171,9 @@ impl Sampling {
     }
 }
 
-/// Names an origin: exact in f32, never 0.
+/// Names an origin: exact in f16, never 0.
 pub(super) fn mark(origin: u64) -> f32 {
-    (origin % (1 << 20) + 1) as f32
+    (origin % 2047 + 1) as f32
 }
 
 /// Keeps a forecast issued at `step`, where that is an origin: the entry to fill, with its experts' forecasts (E).
@@ -184,6 +210,55 @@ pub fn due<'a>(
     is_due.then_some((issued, forecasts))
 }
 
+/// Makes whole again what a compact row leaves out of an entry, since it follows from the rest: the constant of φ, and the
+/// bases that are an expert's forecast.
+pub fn complete(slots: &mut [f32], set: ExpertSet) {
+    for entry in slots.chunks_exact_mut(entry_len(set.len())) {
+        let (head, forecasts) = entry.split_at_mut(HEAD);
+        let issued: &mut Issued = bytemuck::from_bytes_mut(bytemuck::cast_slice_mut(head));
+        if issued.open == 0.0 {
+            continue;
+        }
+        issued.served_features[0] = if issued.served_scale > 0.0 { 1.0 } else { 0.0 };
+        for (base, expert) in SAID {
+            if let Some(place) = set.index_of(expert) {
+                issued.bases[base] = forecasts[place];
+            }
+        }
+    }
+}
+
+/// Bases that an expert says.
+const SAID: [(usize, Expert); 2] = [(0, Expert::Seasonal), (2, Expert::WeekProfile)];
+
+/// Codes of the entries of a scored horizon in a compact row ([`complete`] adds what they leave out). The classical
+/// chain's φ are left out too: its θ stays as it starts, and s is but the network's unit.
+///
+/// # Panics
+/// Never: each word of an entry has its code.
+#[must_use]
+pub fn codes(flights: Flights, horizon: u32, set: ExpertSet, is_judged: bool) -> String {
+    let is_said = |base| {
+        SAID.iter()
+            .any(|&(said, expert)| said == base && set.contains(expert))
+    };
+    let mut entry = String::from("hhhhhh");
+    entry.push(if is_judged { 'h' } else { '-' });
+    entry.push_str("--------hhhhhh");
+    let hour = if set.needs_hour() { 'h' } else { '-' };
+    entry.push_str("hhh");
+    entry.push(hour);
+    entry.extend((0..SHARES - 1).map(|base| if is_said(base) { '-' } else { 'h' }));
+    entry.push(hour);
+    entry.extend((0..set.len()).map(|_| 'h'));
+    assert_eq!(
+        entry.len(),
+        entry_len(set.len()),
+        "a code for each word of an entry"
+    );
+    entry.repeat(flights.entries(horizon))
+}
+
 /// Drops all in flight: the grid made a long jump or restarted, or the season changed.
 pub fn clear(slots: &mut [f32]) {
     slots.fill(0.0);
@@ -214,19 +289,22 @@ pub fn rebase(slots: &mut [f32], experts: usize, by: Rebase) {
 mod tests {
     use super::*;
 
+    const ACCURATE: Flights = Flights::ACCURATE;
+
     #[test]
     fn stride_is_coprime_with_the_season() {
-        assert_eq!(stride_of(24, 24), 1);
-        assert_eq!(stride_of(96, 24), 7);
-        assert_eq!(stride_of(96, 0), 6);
-        assert_eq!(stride_of(48, 24), 5);
+        let strides = |flights: Flights| {
+            [(24, 24), (96, 24), (96, 0), (48, 24)].map(|(horizon, season)| flights.stride(horizon, season))
+        };
+        assert_eq!(strides(Flights::ACCURATE), [1, 7, 6, 5]);
+        assert_eq!(strides(Flights::COMPACT), [13, 49, 48, 25]);
     }
 
     #[test]
     fn every_origin_matures_once_at_its_target_and_no_slot_is_lost() {
         for (horizon, season) in [(1, 24), (2, 1), (24, 24), (25, 24), (96, 24), (96, 1), (100, 7)] {
-            let sampling = Sampling::new(horizon, season, 5);
-            let mut slots = vec![0.0; len(horizon, 2)];
+            let sampling = ACCURATE.sampling(horizon, season, 5);
+            let mut slots = vec![0.0; ACCURATE.len(horizon, 2)];
             let mut opened = std::collections::VecDeque::new();
             for step in 0..2_000u64 {
                 let matured = due(&mut slots, &sampling, step, 2).map(|(issued, f)| (issued.served, f[1]));
@@ -244,7 +322,7 @@ mod tests {
                     opened.push_back(step);
                 }
             }
-            assert!(opened.len() <= entries(horizon));
+            assert!(opened.len() <= ACCURATE.entries(horizon));
         }
     }
 
@@ -252,8 +330,8 @@ mod tests {
     /// are dropped, and none is judged as another step's.
     #[test]
     fn a_change_of_stride_never_matures_another_origin() {
-        let (before, after) = (Sampling::new(96, 0, 11), Sampling::new(96, 24, 11));
-        let mut slots = vec![0.0; len(96, 1)];
+        let (before, after) = (ACCURATE.sampling(96, 0, 11), ACCURATE.sampling(96, 24, 11));
+        let mut slots = vec![0.0; ACCURATE.len(96, 1)];
         let mut matured = 0;
         for step in 0..1_000u64 {
             let sampling = if step < 50 { &before } else { &after };
@@ -270,8 +348,8 @@ mod tests {
 
     #[test]
     fn cleared_slots_mature_nothing() {
-        let sampling = Sampling::new(3, 1, 0);
-        let mut slots = vec![0.0; len(3, 1)];
+        let sampling = ACCURATE.sampling(3, 1, 0);
+        let mut slots = vec![0.0; ACCURATE.len(3, 1)];
         open(&mut slots, &sampling, 0, 1).unwrap();
         clear(&mut slots);
         assert!(due(&mut slots, &sampling, 3, 1).is_none());

@@ -80,6 +80,27 @@ impl Ring {
         }
     }
 
+    /// Turns the values so that the oldest is the first.
+    pub(crate) fn align(&mut self, values: &mut [f32]) {
+        if self.filled as usize == values.len() {
+            values.rotate_left(self.head as usize);
+        }
+        self.aligned(values.len());
+    }
+
+    /// The values of a ring of so many places were turned so that the oldest is the first.
+    pub(crate) const fn aligned(&mut self, capacity: usize) {
+        self.head = self.filled % capacity as u32;
+    }
+
+    /// Of values that are turned keeps the newest, at most `count`, and moves them to `place`.
+    pub(crate) fn keep_newest(&mut self, values: &mut [f32], count: usize, place: usize) {
+        let filled = self.filled as usize;
+        let kept = filled.min(count);
+        values.copy_within(filled - kept..filled, place);
+        self.filled = kept as u32;
+    }
+
     /// Re-bases the values held.
     pub fn rebase(&self, values: &mut [f32], by: Rebase) {
         // Not yet written slots are zeros that nobody reads: moving them too is harmless and has no branch.
@@ -112,6 +133,26 @@ fn squares(a: &[f32], b: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ring_that_was_turned_and_cut_goes_on() {
+        let (mut ring, mut values) = (Ring::zeroed(), [0.0; 5]);
+        for x in 0..8u8 {
+            ring.push(&mut values, f32::from(x));
+            let (mut turned, mut copy) = (ring, values);
+            turned.align(&mut copy);
+            for lag in 0..6 {
+                assert_eq!(turned.at(&copy, lag), ring.at(&values, lag), "{x} {lag}");
+            }
+        }
+        ring.align(&mut values);
+        ring.keep_newest(&mut values, 2, 3);
+        values.copy_within(3..5, 0);
+        ring.aligned(5);
+        ring.push(&mut values, 8.0);
+        let held: Vec<_> = (0..4).map(|lag| ring.at(&values, lag)).collect();
+        assert_eq!(held, [Some(8.0), Some(7.0), Some(6.0), None]);
+    }
 
     #[test]
     fn ring_gives_lags_and_forgets_beyond_its_capacity() {

@@ -128,6 +128,13 @@ impl Scaler {
         self.started != 0
     }
 
+    /// The newest reading, from its normalised value: what a compact row keeps of it.
+    pub(crate) fn recall(&mut self, x: f32) {
+        if self.is_started() {
+            self.last = self.restore(x);
+        }
+    }
+
     /// New units, where level or scale have left the old ones: base and unit change here, the caller re-bases the rest.
     pub fn rebase(&mut self) -> Option<Rebase> {
         let sigma = self.sigma();

@@ -55,6 +55,11 @@ impl SeasonRing {
         self.mean += (x - self.mean) / self.count as f32;
     }
 
+    /// Whether it holds anything: a season that is read from the ring leaves it empty.
+    pub(crate) const fn is_filled(&self) -> bool {
+        self.count > 0
+    }
+
     /// Closes the open slot and fills those skipped with its mean.
     fn close(&mut self, means: &mut [f32], number: i64) {
         let kept = means.len() as i64;

@@ -69,6 +69,7 @@ impl Path {
             },
             experts: Vec::new(),
             streams_max: STREAMS,
+            profile: engine::Profile::Accurate,
             stream_ttl_ms: 30 * 86_400_000,
             publish_warming: true,
             tape_share: 0.0,

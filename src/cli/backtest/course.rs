@@ -61,7 +61,7 @@ pub(super) struct Run {
 
 /// What the engine's configuration says is judged.
 pub(super) fn rules(config: &engine::Config) -> Rules {
-    let plan = HorizonPlan::new(&config.horizons);
+    let plan = HorizonPlan::of(config);
     let names = engine::experts(config);
     Rules::new((&plan.published, &plan.scored), &config.quantiles, names)
 }

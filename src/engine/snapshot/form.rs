@@ -7,7 +7,7 @@ use crate::engine::config::{Interval, Seasons};
 use crate::engine::index::stable_hash;
 use crate::engine::row::ROW_FORMAT;
 use crate::engine::setup::Setup;
-use crate::engine::{Config, Engine};
+use crate::engine::{Config, Engine, Profile};
 use crate::experts::ExpertSet;
 use crate::nn::Cell;
 
@@ -54,8 +54,10 @@ pub(super) fn fingerprint_of(config: &Config, format: u32, known: impl Fn(Expert
     );
     key("utc_offset_ms", config.utc_offset_ms.to_string());
     key("gap_max", config.gap_max.to_string());
-    let experts = ExpertSet::from_names(config.experts.iter().map(String::as_str))
-        .expect("names of experts are checked with the configuration");
+    if config.profile == Profile::Compact {
+        key("profile", "compact".to_owned());
+    }
+    let experts = config.expert_set();
     // The set's names: the order of a list, and whether all are named or none, shape nothing.
     let names: Vec<&str> = known(experts).iter().map(|expert| expert.name()).collect();
     key("experts", names.join(","));

@@ -65,13 +65,14 @@ impl Dims {
             experts,
             levels,
             state_len,
+            profile: _,
         } = &layout.dims;
         Self {
             scored: scored.clone(),
             levels: levels.clone(),
             experts: experts.iter().map(|expert| expert.name().to_owned()).collect(),
             state_len: *state_len,
-            words: layout.words(),
+            words: layout.rest_words(),
         }
     }
 }

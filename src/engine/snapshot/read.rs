@@ -4,9 +4,10 @@ use std::io::{ErrorKind, Read};
 
 use crc32fast::Hasher;
 
+use crate::engine::carry::Carry;
 use crate::engine::index::{Index, VACANT};
 use crate::engine::partition::seed_of;
-use crate::engine::row::{Carry, RowDims};
+use crate::engine::row::RowDims;
 use crate::engine::slab::Slab;
 use crate::engine::snapshot::form::fingerprint_of;
 use crate::engine::snapshot::pack::{
@@ -141,14 +142,18 @@ impl<'a> Reader<'a> {
     fn content(&mut self, header: &Header, form: &Form, format: Format) -> Result<Content, Refusal> {
         let layout = &form.0.layout;
         let experts = format.experts(layout.dims.experts);
-        let dims = row_dims(&header.dims, experts, layout.dims.state_len)?;
+        let wanted = RowDims {
+            experts,
+            ..layout.dims.clone()
+        };
+        let dims = row_dims(&header.dims, &wanted)?;
         let carry = Carry::new(dims, layout, format.number());
         let words = carry.words();
         expect_dims("words", &header.dims.words, &words)?;
         let seed = seed_of(&header.topic, header.partition);
         let mut content = Content {
             index: Index::new(seed),
-            slab: Slab::new(layout.words()),
+            slab: Slab::new(layout.rest_words()),
             clock: header.clock,
         };
         let mut raw = Raw::default();
@@ -384,11 +389,15 @@ impl Content {
     }
 }
 
-/// The file's dimensions, where rows of them can be made into rows of the configuration. `experts` and `state_len` are its.
-fn row_dims(found: &Dims, experts: ExpertSet, state_len: usize) -> Result<RowDims, Refusal> {
-    let names: Vec<String> = experts.iter().map(|expert| expert.name().to_owned()).collect();
+/// The file's dimensions, where rows of them can be made into rows of `wanted`.
+fn row_dims(found: &Dims, wanted: &RowDims) -> Result<RowDims, Refusal> {
+    let names: Vec<String> = wanted
+        .experts
+        .iter()
+        .map(|expert| expert.name().to_owned())
+        .collect();
     expect_dims("experts", &found.experts, &names)?;
-    expect_dims("state_len", &found.state_len, &state_len)?;
+    expect_dims("state_len", &found.state_len, &wanted.state_len)?;
     let is_plan = found.scored.first() == Some(&1)
         && found.scored.len() <= HORIZONS_MAX
         && found.scored.windows(2).all(|pair| pair[0] < pair[1]);
@@ -412,9 +421,8 @@ fn row_dims(found: &Dims, experts: ExpertSet, state_len: usize) -> Result<RowDim
     }
     Ok(RowDims {
         scored: found.scored.clone(),
-        experts,
         levels: found.levels.clone(),
-        state_len: found.state_len,
+        ..wanted.clone()
     })
 }
 

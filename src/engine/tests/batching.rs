@@ -5,7 +5,7 @@ use crate::series::observation::Observation;
 use std::sync::Arc;
 
 /// Observations of several streams, interleaved, with gaps, nulls, duplicates and late ones.
-fn mixed(streams: &[String], steps: i64) -> Vec<Observation<'_>> {
+pub(super) fn mixed(streams: &[String], steps: i64) -> Vec<Observation<'_>> {
     let mut numbers = Numbers(11);
     let mut all = Vec::new();
     for step in 0..steps {
@@ -24,7 +24,7 @@ fn mixed(streams: &[String], steps: i64) -> Vec<Observation<'_>> {
     all
 }
 
-fn run(
+pub(super) fn run(
     config: &crate::engine::Config,
     all: &[Observation<'_>],
     mut split: impl FnMut() -> usize,

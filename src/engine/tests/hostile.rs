@@ -31,7 +31,7 @@ pub(super) fn check(kept: &Kept, levels: usize, horizons: usize, what: &str) {
     }
 }
 
-fn hostile_series() -> Vec<(&'static str, Vec<f64>)> {
+pub(super) fn hostile_series() -> Vec<(&'static str, Vec<f64>)> {
     let mut numbers = Numbers(21);
     let mut noise = || numbers.normal();
     let n = 400;

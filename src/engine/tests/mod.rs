@@ -2,6 +2,7 @@
 
 mod batching;
 mod capacity;
+mod compact;
 mod hostile;
 mod learning;
 mod model;
@@ -38,6 +39,7 @@ pub(super) fn config() -> Config {
         },
         experts: Vec::new(),
         streams_max: 100_000,
+        profile: crate::engine::Profile::Accurate,
         stream_ttl_ms: 720 * HOUR_MS,
         publish_warming: true,
         tape_share: 0.0,

@@ -2,7 +2,7 @@
 
 use super::twin::{HORIZONS, Worst, series, toy};
 use crate::experts::mixture::{self, MixtureRates};
-use crate::experts::pending::stride_of;
+use crate::experts::pending::Flights;
 use crate::experts::stack::{self, CENTRES};
 use crate::series::Rebase;
 
@@ -24,7 +24,7 @@ struct Stacked {
 
 impl Stacked {
     fn new(horizon: u32, season: u32) -> Self {
-        let stride = stride_of(horizon, season);
+        let stride = Flights::ACCURATE.stride(horizon, season);
         let mut stack = vec![0.0; stack::len(6)];
         stack::start(&mut stack);
         let mut centre = vec![0.0; mixture::len(CENTRES)];

@@ -5,7 +5,7 @@ use bytemuck::Zeroable;
 use crate::experts::anomaly::{self, Anomaly, Verdict};
 use crate::experts::base::{self, Bases, Past, SHARES};
 use crate::experts::linear::{self, Vector, covariance};
-use crate::experts::pending::{self, Issued, Sampling};
+use crate::experts::pending::{self, Flights, Issued, Sampling};
 use crate::experts::scale::{Circumstances, Level, OneStep, Scale, ScaleRates, width_feature};
 use crate::experts::share::Share;
 use crate::experts::{ExpertSet, mixture, origins, quantiles};
@@ -179,8 +179,8 @@ impl Toy {
             let mut a = vec![0.0; LEVELS.len()];
             quantiles::start(&LEVELS, &mut a);
             Scored {
-                sampling: Sampling::new(b, calendar.day.steps, 0),
-                pending: vec![0.0; pending::len(b, experts)],
+                sampling: Flights::ACCURATE.sampling(b, calendar.day.steps, 0),
+                pending: vec![0.0; Flights::ACCURATE.len(b, experts)],
                 shares: [Share::START; SHARES],
                 linear: vec![0.0; set.linear().count() * linear::WEIGHTS_LEN],
                 origins: vec![0.0; origins::places(&[1, b]).1],

@@ -36,6 +36,7 @@ fn engine_config() -> engine::Config {
         },
         experts: Vec::new(),
         streams_max: 1_000,
+        profile: engine::Profile::Accurate,
         stream_ttl_ms: 720 * HOUR_MS,
         publish_warming: true,
         tape_share: 1.0,

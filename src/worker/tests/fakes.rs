@@ -257,6 +257,7 @@ pub(super) fn config() -> Config {
             },
             experts: Vec::new(),
             streams_max: 100,
+            profile: engine::Profile::Accurate,
             stream_ttl_ms: 30 * 86_400_000,
             publish_warming: true,
             tape_share: 0.0,

@@ -60,6 +60,7 @@ fn engine_config() -> EngineConfig {
         },
         experts: Vec::new(),
         streams_max: 1000,
+        profile: crate::engine::Profile::Accurate,
         stream_ttl_ms: 86_400_000,
         publish_warming: true,
         tape_share: 0.0,

@@ -31,6 +31,7 @@ pub(super) struct Scenario {
 pub(super) fn engine(streams_max: usize) -> engine::Config {
     engine::Config {
         streams_max,
+        profile: engine::Profile::Accurate,
         // Eight readings, since each moves the partition's time by an eighth at most.
         stream_ttl_ms: 4_000,
         model: engine::config::ModelConfig {
