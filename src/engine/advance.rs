@@ -11,7 +11,7 @@ use crate::engine::work::Work;
 use crate::experts::base::{SHARES, disagreement, forecasts};
 use crate::experts::linear::{self, covariance};
 use crate::experts::scale::Circumstances;
-use crate::experts::{mixture, origins, pending};
+use crate::experts::{origins, pending};
 use crate::series::calendar::Calendar;
 
 /// What a row's step needs beside the row.
@@ -179,11 +179,10 @@ fn phases(grid: &Grid, local_ms: i64) -> [Phase; 2] {
     ]
 }
 
-/// The experts' forecasts, their mix m1 and its scale s at every scored horizon.
+/// The experts' forecasts, their centre and its scale s at every scored horizon.
 fn classical(context: &Context<'_>, row: &mut Row<'_>, work: &mut Work) {
     let Context { setup, grid, .. } = *context;
     let set = setup.experts().classical();
-    let len = mixture::len(set.len());
     let x = work.regressors;
     let origin = linear::Origin {
         calendar: &grid.calendar,
@@ -200,14 +199,13 @@ fn classical(context: &Context<'_>, row: &mut Row<'_>, work: &mut Work) {
         forecasts(set, &work.now, &ahead, &betas, &mut at.forecasts);
         let weights = &row.linear[setup.layout.linear(k)];
         linear::forecasts(set, weights, &origin, &ahead, &mut at.forecasts);
-        at.classical = mixture::mix(
-            mixture::weights(&row.classical_mix[k * len..(k + 1) * len]),
-            &at.forecasts,
-        );
+        at.classical = row
+            .classical_weights(k, set.len())
+            .centre(&at.forecasts[..set.len()]);
         let slot = target_slot(grid, work.local_ms, k);
         let of = Circumstances {
-            forecast: at.classical,
-            disagreement: disagreement(set, grid.disagreeing, &at.forecasts, at.classical),
+            forecast: at.classical.served,
+            disagreement: disagreement(set, grid.disagreeing, &at.forecasts, at.classical.served),
             slot_spread: row.classical_spread[slot],
             slot_visits: row.spread_visits[slot],
             one_step: row.classical_step,
@@ -256,7 +254,8 @@ fn skip(context: &Context<'_>, row: &Row<'_>, work: &Work, k: usize) -> Skip {
             at.ahead.week,
         ],
         experts: SKIP_EXPERTS.map(|expert| set.index_of(expert).map_or(f32::NAN, |i| at.forecasts[i])),
-        centre: at.classical,
+        centres: at.classical.parts,
+        centre: at.classical.served,
         scale: at.unit,
         slow: if at.long > 0.0 { at.long } else { at.unit },
         phi: std::array::from_fn(|i| at.features[i + 1]),

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use crate::engine::Profile;
+use crate::engine::dims::RowDims;
 use crate::engine::layout::Matches;
-use crate::engine::row::{Layout, Row, RowDims};
-use crate::engine::slab::LINE_WORDS;
+use crate::engine::row::{Layout, Row};
 use crate::experts::{ExpertSet, mixture};
 
 /// Makes rows of one layout out of rows of another.
@@ -25,7 +25,12 @@ impl<'a> Carry<'a> {
         let of_both = |i: &(usize, usize), place: fn(&Layout, usize) -> Range<usize>| {
             Some((place(&from, i.0), place(to, i.1))).filter(|(old, new)| old.len() == new.len())
         };
-        let in_flight = if same_experts { &shared_horizons[..] } else { &[] };
+        // What is in flight of format 1, or of other experts, is dropped.
+        let in_flight = if same_experts && format != 1 {
+            &shared_horizons[..]
+        } else {
+            &[]
+        };
         let with_origins = if to.origins.is_empty() { &[] } else { in_flight };
         Self {
             by: Matches {
@@ -54,7 +59,7 @@ impl<'a> Carry<'a> {
     /// f32 words of the rows there are.
     pub(crate) fn words(&self) -> usize {
         if self.by.from_format_1 {
-            self.from.counts.words_1().next_multiple_of(LINE_WORDS)
+            self.from.words_1()
         } else {
             self.from.rest_words()
         }

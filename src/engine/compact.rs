@@ -5,7 +5,8 @@
 //! a season that is too long for it share one place: of such a stream the ring keeps its newest steps only.
 
 use crate::engine::Profile;
-use crate::engine::row::{Row, RowDims};
+use crate::engine::dims::RowDims;
+use crate::engine::row::Row;
 use crate::experts::mixture;
 use crate::experts::pending::{self, Flights};
 use crate::series::calendar::SPREAD_SLOTS;

@@ -2,6 +2,7 @@
 //! onto the tape.
 
 use crate::experts::Expert;
+use crate::experts::stack::CENTRES;
 use crate::series::calendar::{Season, harmonic};
 
 /// Experts whose forecasts are skip inputs; one that does not take part says 0. The week's profile is among the anchors.
@@ -20,9 +21,10 @@ pub(crate) const SKIP_EXPERTS: [Expert; 10] = [
 
 /// Recurrent inputs that do not depend on how many horizons are scored.
 const RECURRENT: usize = 13;
-/// Skip inputs per scored horizon (S): 4 values of past and profile, the experts, 5 scale features, log s/vL, m1 − y,
+/// Skip inputs per scored horizon (S): 4 values of past and profile, the experts, m1 and m2, 5 scale features, log s/vL,
+/// centre − y,
 /// 6 of the target's phase.
-pub(crate) const SKIPS: usize = 4 + SKIP_EXPERTS.len() + 5 + 2 + 6;
+pub(crate) const SKIPS: usize = 4 + SKIP_EXPERTS.len() + CENTRES + 5 + 2 + 6;
 /// Beyond this asinh is cut: a value 27 units away says no more than "far".
 const CLIP: f32 = 4.0;
 
@@ -87,7 +89,7 @@ pub(crate) struct Recurrent {
 }
 
 impl Recurrent {
-    /// Writes D inputs; `errors` (K) are the newest matured (y − m1)/s, squashed.
+    /// Writes D inputs; `errors` (K) are the newest matured (y − classical centre)/s, squashed.
     pub(crate) fn write(&self, errors: &[f32], out: &mut [f32]) {
         let (shared, matured) = out.split_at_mut(RECURRENT);
         shared[0] = squash(3.0 * self.change / self.unit);
@@ -113,7 +115,9 @@ pub(crate) struct Skip {
     pub(crate) anchors: [f32; 4],
     /// Forecasts of [`SKIP_EXPERTS`]; NaN = takes no part.
     pub(crate) experts: [f32; SKIP_EXPERTS.len()],
-    /// m1.
+    /// m1 and m2, the parts of the classical centre.
+    pub(crate) centres: [f32; CENTRES],
+    /// The classical centre.
     pub(crate) centre: f32,
     /// s, above 0.
     pub(crate) scale: f32,
@@ -138,6 +142,7 @@ impl Skip {
         self.anchors
             .iter()
             .chain(&self.experts)
+            .chain(&self.centres)
             .for_each(|&value| put(relative(value)));
         self.phi.iter().for_each(|&value| put(value));
         put((self.scale / self.slow).ln().clamp(-2.0, 2.0));

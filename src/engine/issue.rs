@@ -11,8 +11,10 @@ use crate::engine::wave::{Job, RowResults};
 use crate::engine::work::{EXPERTS_MAX, HorizonWork, Work};
 use crate::engine::{ModelVersion, PartitionStats, Status, TapeBuffer};
 use crate::experts::base::{SHARES, disagreement, forecasts};
+use crate::experts::centre::Weights;
 use crate::experts::interpolate::Place;
 use crate::experts::scale::{Circumstances, width_feature};
+use crate::experts::stack::CENTRES;
 use crate::experts::{Expert, ExpertSet, linear, mixture, pending, quantiles};
 use crate::series::calendar::Calendar;
 
@@ -127,7 +129,7 @@ fn issue(
 fn note_each(context: &Context<'_>, outputs: &mut Outputs, row: &Row<'_>, work: &Work) {
     let experts = context.setup.experts().len();
     for at in &work.horizons[..context.setup.plan.scored.len()] {
-        let said = at.forecasts[..experts].iter().chain([&at.classical]);
+        let said = at.forecasts[..experts].iter().chain([&at.classical.served]);
         outputs.note_each(said.map(|&x| row.scaler.restore(finite(x, work.now.last))));
     }
 }
@@ -147,7 +149,7 @@ pub(crate) fn status(grid: &Grid, step: u64, stale: bool) -> Status {
 }
 
 /// The served centre f, its scale s₂ and its side at scored horizon `k`; `head` are the network's quantiles in units of
-/// the classical scale around m1.
+/// the classical scale around the classical centre.
 fn served(context: &Context<'_>, row: &mut Row<'_>, work: &mut Work, head: &[f32], k: usize) {
     let Context { setup, grid, .. } = *context;
     let set = setup.experts();
@@ -157,21 +159,19 @@ fn served(context: &Context<'_>, row: &mut Row<'_>, work: &mut Work, head: &[f32
     if let Some(network) = set.index_of(Expert::Network) {
         let (q10, q50, q90) = (head[1], head[2], head[3]);
         at.residual = if q50.is_finite() { q50 } else { 0.0 };
-        at.forecasts[network] = at.classical + at.unit * at.residual;
+        at.forecasts[network] = at.classical.served + at.unit * at.residual;
         if (q90 - q10).is_finite() {
             width = width_feature(q90 - q10);
             at.side = quantiles::side(q10, q50, q90);
         }
     }
-    let len = mixture::len(set.len());
-    at.served = mixture::mix(
-        mixture::weights(&row.served_mix[k * len..(k + 1) * len]),
-        &at.forecasts,
-    );
+    at.served = row
+        .served_weights(k, set.len())
+        .centre(&at.forecasts[..set.len()]);
     let slot = target_slot(grid, work.local_ms, k);
     let of = Circumstances {
-        forecast: at.served,
-        disagreement: disagreement(set, grid.disagreeing, &at.forecasts, at.served),
+        forecast: at.served.served,
+        disagreement: disagreement(set, grid.disagreeing, &at.forecasts, at.served.served),
         slot_spread: row.served_spread[slot],
         slot_visits: row.spread_visits[slot],
         one_step: row.served_step,
@@ -203,8 +203,10 @@ fn keep(context: &Context<'_>, row: &mut Row<'_>, work: &Work, k: usize) {
     else {
         return;
     };
-    issued.classical = at.classical;
-    issued.served = at.served;
+    issued.classical = at.classical.served;
+    issued.classical_parts = at.classical.parts;
+    issued.served = at.served.served;
+    issued.served_parts = at.served.parts;
     issued.classical_scale = at.scale;
     issued.served_scale = at.served_scale;
     issued.side = at.side;
@@ -327,7 +329,7 @@ fn finite(x: f32, otherwise: f32) -> f32 {
 fn centre_at(context: &Context<'_>, row: &Row<'_>, work: &Work, h: u32, place: Place) -> f32 {
     let (low, high): (&HorizonWork, &HorizonWork) = (&work.horizons[place.low], &work.horizons[place.high]);
     if context.setup.plan.scored[place.low] == h {
-        return low.served;
+        return low.served.served;
     }
     let set = context.setup.experts();
     let ahead = row.past(context.grid, work.local_ms).ahead(h);
@@ -339,24 +341,36 @@ fn centre_at(context: &Context<'_>, row: &Row<'_>, work: &Work, h: u32, place: P
     let origin = work.origin(&context.grid.calendar);
     linear::between(set, &origin, (place, scored), &ahead, &mut each);
     if let Some(network) = set.index_of(Expert::Network) {
+        let few = set.classical().len();
         let classical = blend(
-            row.classical_mix,
-            mixture::len(set.classical().len()),
+            [place.low, place.high].map(|k| row.classical_weights(k, few)),
             place,
-            &each,
+            &each[..few],
         );
         let unit = place.between_logs(low.unit, high.unit);
         each[network] = classical + unit * place.between(low.residual, high.residual);
     }
-    blend(row.served_mix, mixture::len(set.len()), place, &each)
+    blend(
+        [place.low, place.high].map(|k| row.served_weights(k, set.len())),
+        place,
+        &each[..set.len()],
+    )
 }
 
-/// Mix of `forecasts` by the weights between two scored horizons.
-fn blend(mixes: &[f32], len: usize, place: Place, forecasts: &[f32]) -> f32 {
-    let of = |k: usize| mixture::weights(&mixes[k * len..(k + 1) * len]);
-    let mut weights = [0.0; EXPERTS_MAX];
-    place.between_all(of(place.low), of(place.high), &mut weights);
-    mixture::mix(&weights, forecasts)
+/// Centre of `forecasts` (E) by the weights between two scored horizons.
+fn blend([low, high]: [Weights<'_>; 2], place: Place, forecasts: &[f32]) -> f32 {
+    let experts = forecasts.len();
+    let (mut mix, mut stack) = ([0.0; EXPERTS_MAX], [0.0; EXPERTS_MAX]);
+    let mut pair = [0.0; CENTRES];
+    place.between_all(low.mix, high.mix, &mut mix);
+    place.between_all(low.stack, high.stack, &mut stack);
+    place.between_all(low.pair, high.pair, &mut pair);
+    let weights = Weights {
+        mix: &mix[..experts],
+        stack: &stack[..low.stack.len()],
+        pair: &pair[..low.pair.len()],
+    };
+    weights.centre(forecasts).served
 }
 
 /// Whether a stream is on the tape: by its hash, so that it is the same ones for ever.
@@ -370,8 +384,10 @@ fn tape(context: &Context<'_>, publish: &mut Publish<'_>, row: &Row<'_>, results
     let work = &*results.work;
     let horizons = setup.plan.scored.len();
     let all = &work.horizons[..horizons];
-    let centre: [f64; EXPERTS_MAX] =
-        std::array::from_fn(|k| all.get(k).map_or(0.0, |at| row.scaler.restore(at.classical)));
+    let centre: [f64; EXPERTS_MAX] = std::array::from_fn(|k| {
+        all.get(k)
+            .map_or(0.0, |at| row.scaler.restore(at.classical.served))
+    });
     let units: [f64; EXPERTS_MAX] =
         std::array::from_fn(|k| all.get(k).map_or(0.0, |at| row.scaler.restore_scale(at.unit)));
     let weight: [f32; EXPERTS_MAX] = std::array::from_fn(|k| {

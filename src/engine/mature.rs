@@ -3,11 +3,11 @@
 use crate::engine::advance::Context;
 use crate::engine::features::squash;
 use crate::engine::row::Row;
-use crate::engine::work::Work;
+use crate::engine::work::{EXPERTS_MAX, Work};
 use crate::engine::{Anomaly, PartitionStats};
 use crate::experts::base::{Bases, SHARES};
 use crate::experts::pending::Issued;
-use crate::experts::{anomaly, linear, mixture, origins, pending, quantiles};
+use crate::experts::{anomaly, linear, origins, pending, quantiles};
 
 /// (q90 − q10) / 2.56 of a Laplace with scale 1: brings a forecast that had no scale yet to the units of z.
 const LAPLACE_SPREAD: f32 = 3.218_876 / 2.56;
@@ -59,12 +59,10 @@ pub(crate) fn mature(
             naive: forecasts[0],
             y,
         };
-        learn_weights(
-            context,
-            (&mut *row.classical_mix, &mut *row.served_mix),
-            &matured,
-            forecasts,
-        );
+        let mut kept = [0.0; EXPERTS_MAX];
+        let kept = &mut kept[..experts];
+        kept.copy_from_slice(forecasts);
+        learn_centres(context, row, &matured, kept);
         learn_linear(context, row, work, &matured);
         let p = score(context, row, work, &matured, stats);
         if k == 0 {
@@ -88,32 +86,19 @@ pub(crate) fn mature(
     }
 }
 
-/// Both mixtures learn; `forecasts` (E).
-fn learn_weights(
+/// Both centres learn; `forecasts` (E).
+fn learn_centres(
     context: &Context<'_>,
-    (classical, served): (&mut [f32], &mut [f32]),
+    row: &mut Row<'_>,
     &Matured { k, issued, y, .. }: &Matured,
     forecasts: &[f32],
 ) {
     let set = context.setup.experts();
-    let rates = &context.grid.horizons[k].mixture;
-    let few = mixture::len(set.classical().len());
-    let all = mixture::len(set.len());
-    let classical = &mut classical[k * few..(k + 1) * few];
-    mixture::learn(
-        classical,
-        &forecasts[..set.classical().len()],
-        issued.classical,
-        y,
-        rates,
-    );
-    mixture::learn(
-        &mut served[k * all..(k + 1) * all],
-        forecasts,
-        issued.served,
-        y,
-        rates,
-    );
+    let few = set.classical().len();
+    let how = (&context.grid.horizons[k].centre, row.scaler.is_settled());
+    let [mut classical, mut served] = row.centres(k, (few, set.len()));
+    classical.learn(&forecasts[..few], &issued.classical_centre(), y, how);
+    served.learn(forecasts, &issued.served_centre(), y, how);
 }
 
 /// The linear experts learn.

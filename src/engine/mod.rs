@@ -28,6 +28,7 @@ mod carry;
 mod clock;
 mod compact;
 pub mod config;
+mod dims;
 pub mod error;
 mod features;
 pub mod fit;

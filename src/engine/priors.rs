@@ -7,8 +7,9 @@
 //! weights of both mixtures (E without the network, E) · shares β (3) · θ of both chains (7, 7) · a_τ (Q)
 //! ```
 
+use crate::engine::dims::RowDims;
 use crate::engine::index::stable_hash;
-use crate::engine::row::{Layout, Row, RowDims};
+use crate::engine::row::{Layout, Row};
 use crate::experts::base::SHARES;
 use crate::experts::scale::{FEATURES, Scale};
 use crate::experts::share::Share;

@@ -6,6 +6,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::engine::compact;
 use crate::engine::config::{Config, Profile};
+use crate::engine::dims::{PAIR, RowDims};
 use crate::engine::layout::{Keyed, Matches, codes_of, declare_row, take, words_of};
 use crate::engine::motion::Motion;
 use crate::engine::priors;
@@ -19,7 +20,7 @@ use crate::experts::base::{Past, SHARES};
 use crate::experts::linear::{self, covariance};
 use crate::experts::scale::{Level, OneStep, Scale};
 use crate::experts::share::Share;
-use crate::experts::{ExpertSet, mixture, origins, pending, quantiles};
+use crate::experts::{centre, mixture, origins, pending, quantiles, stack};
 use crate::series::Rebase;
 use crate::series::cadence::Cadence;
 use crate::series::profile::{self, ProfileView};
@@ -52,60 +53,6 @@ pub(crate) struct Progress {
     pub(crate) steps: u64,
     /// Lineage of the weights that made the hidden state.
     pub(crate) lineage: u64,
-}
-
-/// Dimensions of a row.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct RowDims {
-    /// Scored, ascending (K).
-    pub(crate) scored: Vec<u32>,
-    pub(crate) experts: ExpertSet,
-    /// Configured, ascending (Q).
-    pub(crate) levels: Vec<f32>,
-    pub(crate) state_len: usize,
-    pub(crate) profile: Profile,
-}
-
-impl RowDims {
-    fn horizons(&self) -> usize {
-        self.scored.len()
-    }
-
-    fn pending(&self) -> usize {
-        self.scored
-            .iter()
-            .map(|&b| self.profile.flights().len(b, self.experts.len()))
-            .sum()
-    }
-
-    fn spread(&self) -> usize {
-        self.profile.spread_len(self.horizons())
-    }
-
-    fn hour_slots(&self) -> usize {
-        if self.experts.needs_hour() {
-            self.profile.hour_slots()
-        } else {
-            0
-        }
-    }
-
-    /// Linear experts (L).
-    pub(crate) fn linear(&self) -> usize {
-        self.experts.linear().count()
-    }
-
-    fn covariance(&self) -> usize {
-        if self.linear() > 0 { covariance::LEN } else { 0 }
-    }
-
-    fn origins(&self) -> usize {
-        if self.linear() > 0 {
-            origins::places(&self.scored).1
-        } else {
-            0
-        }
-    }
 }
 
 declare_row! {
@@ -152,6 +99,10 @@ declare_row! {
     one {
     }
     many {
+        classical_stack: [f32; dims.stacks(dims.experts.classical())] by Mix = "least squares around the mix without the network";
+        served_stack: [f32; dims.stacks(dims.experts)] by Mix = "least squares around the mix with the network";
+        classical_pair: [f32; dims.pairs()] by Horizon = "weights of mix and least squares without the network";
+        served_pair: [f32; dims.pairs()] by Horizon = "weights of mix and least squares with the network";
         covariance: [f32; dims.covariance()] by Stream = "covariance of the linear experts";
         linear: [f32; dims.horizons() * dims.linear() * linear::WEIGHTS_LEN] by Horizon = "weights of the linear experts";
         origins: [f32; dims.origins()] by Origin = "regressors of the forecasts in flight";
@@ -293,6 +244,14 @@ impl Layout {
         self.counts.words().next_multiple_of(LINE_WORDS)
     }
 
+    /// f32 words of a row of format 1 of the same dimensions, whole lines.
+    pub(crate) fn words_1(&self) -> usize {
+        // `pending` is the last of its fields.
+        let pending = words_of(self.counts.pending, size_of::<f32>());
+        let pending_1 = words_of(self.dims.pending_1(), size_of::<f32>());
+        (self.counts.words_1() - pending + pending_1).next_multiple_of(LINE_WORDS)
+    }
+
     /// The row seen by its fields.
     pub(crate) fn row<'a>(&self, words: &'a mut [f32]) -> Row<'a> {
         Row::split(&self.counts, words)
@@ -325,6 +284,18 @@ impl Layout {
             .for_each(mixture::start);
         row.served_mix
             .chunks_exact_mut(mixture::len(experts.len()))
+            .for_each(mixture::start);
+        for (stacks, experts) in [
+            (&mut row.classical_stack, experts.classical()),
+            (&mut row.served_stack, *experts),
+        ] {
+            stacks
+                .chunks_exact_mut(stack::len(experts.len()))
+                .for_each(stack::start);
+        }
+        row.classical_pair
+            .chunks_exact_mut(PAIR)
+            .chain(row.served_pair.chunks_exact_mut(PAIR))
             .for_each(mixture::start);
         row.tracked
             .chunks_exact_mut(levels.len())
@@ -359,12 +330,60 @@ impl Layout {
         row.served_mix
             .chunks_exact_mut(mixture::len(experts.len()))
             .for_each(|mix| mixture::rebase(mix, by));
+        row.classical_pair
+            .chunks_exact_mut(PAIR)
+            .chain(row.served_pair.chunks_exact_mut(PAIR))
+            .for_each(|pair| mixture::rebase(pair, by));
+        row.classical_stack
+            .chunks_exact_mut(stack::len(experts.classical().len()))
+            .chain(row.served_stack.chunks_exact_mut(stack::len(experts.len())))
+            .for_each(|stack| stack::rebase(stack, by));
         pending::rebase(row.pending, experts.len(), by);
         origins::rebase(row.origins, by);
     }
 }
 
 impl Row<'_> {
+    /// Weights of the classical centre at scored horizon `k`, of so many experts.
+    pub(crate) fn classical_weights(&self, k: usize, experts: usize) -> centre::Weights<'_> {
+        weights(
+            &self.classical_mix[..],
+            self.classical_stack,
+            self.classical_pair,
+            (k, experts),
+        )
+    }
+
+    /// Weights of the served centre at scored horizon `k`, of so many experts.
+    pub(crate) fn served_weights(&self, k: usize, experts: usize) -> centre::Weights<'_> {
+        weights(
+            &self.served_mix[..],
+            self.served_stack,
+            self.served_pair,
+            (k, experts),
+        )
+    }
+
+    /// State of both centres at scored horizon `k`; of so many experts without the network, and with it.
+    pub(crate) fn centres(&mut self, k: usize, (few, all): (usize, usize)) -> [centre::State<'_>; 2] {
+        let at = |len: usize| k * len..(k + 1) * len;
+        [
+            centre::State {
+                mix: &mut self.classical_mix[at(mixture::len(few))],
+                stack: self
+                    .classical_stack
+                    .get_mut(at(stack::len(few)))
+                    .unwrap_or_default(),
+                pair: self.classical_pair.get_mut(at(PAIR)).unwrap_or_default(),
+            },
+            centre::State {
+                mix: &mut self.served_mix[at(mixture::len(all))],
+                stack: self.served_stack.get_mut(at(stack::len(all))).unwrap_or_default(),
+                pair: self.served_pair.get_mut(at(PAIR)).unwrap_or_default(),
+            },
+        ]
+    }
+
     /// Everything the stream knows of its past, the newest step included.
     pub(crate) fn past<'a>(&'a self, grid: &'a Grid, local_ms: i64) -> Past<'a> {
         Past {
@@ -395,6 +414,22 @@ impl Row<'_> {
                 rules: &grid.hour,
             },
         }
+    }
+}
+
+fn weights<'a>(
+    mix: &'a [f32],
+    stacks: &'a [f32],
+    pair: &'a [f32],
+    (k, experts): (usize, usize),
+) -> centre::Weights<'a> {
+    let (mix_len, stack_len) = (mixture::len(experts), stack::len(experts));
+    // A compact row has no stack.
+    let of = |all: &'a [f32], len: usize| all.get(k * len..(k + 1) * len);
+    centre::Weights {
+        mix: mixture::weights(&mix[k * mix_len..(k + 1) * mix_len]),
+        stack: of(stacks, stack_len).map_or(&[], stack::weights),
+        pair: of(pair, PAIR).map_or(&[], mixture::weights),
     }
 }
 

@@ -6,8 +6,8 @@ use crate::engine::row::WEEK_SLOTS;
 use crate::engine::stats::band;
 use crate::engine::work::HORIZONS_MAX;
 use crate::engine::{Config, HorizonPlan, Profile, shape};
+use crate::experts::centre::CentreRates;
 use crate::experts::interpolate::Place;
-use crate::experts::mixture::MixtureRates;
 use crate::experts::pending::{Flights, Sampling};
 use crate::experts::scale::ScaleRates;
 use crate::experts::share::Share;
@@ -143,7 +143,7 @@ pub(crate) struct HorizonRules {
     /// Of a stream of phase 0.
     sampling: Sampling,
     pub(crate) forgetting: f32,
-    pub(crate) mixture: MixtureRates,
+    pub(crate) centre: CentreRates,
     pub(crate) scale: ScaleRates,
     pub(crate) quantile_rate: f32,
 }
@@ -157,7 +157,7 @@ impl HorizonRules {
             stride,
             sampling,
             forgetting: Share::forgetting(stride),
-            mixture: MixtureRates::new(horizon, stride),
+            centre: CentreRates::new(horizon, stride),
             scale: ScaleRates::new(horizon, stride),
             quantile_rate: quantiles::rate(horizon, stride),
         }

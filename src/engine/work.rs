@@ -2,6 +2,7 @@
 
 use crate::engine::Anomaly;
 use crate::experts::base::{Bases, Now};
+use crate::experts::centre::Centre;
 use crate::experts::linear::{Origin, Vector};
 use crate::experts::scale::FEATURES;
 use crate::series::calendar::Calendar;
@@ -18,8 +19,8 @@ pub(crate) struct HorizonWork {
     pub(crate) ahead: Bases,
     /// The experts' forecasts (E); the network's is added after it has spoken.
     pub(crate) forecasts: [f32; EXPERTS_MAX],
-    /// m1.
-    pub(crate) classical: f32,
+    /// The classical centre: what the network's residual is around.
+    pub(crate) classical: Centre,
     /// s, 0 where there is none yet.
     pub(crate) scale: f32,
     /// The network's unit: s, or a stand-in while there is none; above 0.
@@ -28,15 +29,15 @@ pub(crate) struct HorizonWork {
     pub(crate) long: f32,
     /// φ of the classical chain.
     pub(crate) features: [f32; FEATURES],
-    /// f.
-    pub(crate) served: f32,
+    /// f and its parts.
+    pub(crate) served: Centre,
     /// s₂, 0 where there is none yet.
     pub(crate) served_scale: f32,
     /// φ of the served chain.
     pub(crate) served_features: [f32; FEATURES],
     /// Side above the median.
     pub(crate) side: f32,
-    /// The network's median around m1, in its unit.
+    /// The network's median around the classical centre, in its unit.
     pub(crate) residual: f32,
 }
 

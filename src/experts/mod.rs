@@ -5,24 +5,25 @@
 //! ```text
 //! for each scored horizon b with an origin s = t − b in flight      pending::due
 //!     u = y − served(s), z = u / (s₂ · side)
-//!     shares, both mixtures learn                                    share::Share::learn, mixture::learn
+//!     shares, linear experts, both centres learn                     share::Share::learn, linear::learn, centre::State::learn
 //!     tracked quantiles, then scale (both chains), then slot visits  quantiles::learn, scale::Scale::learn
 //! b = 1: both OneStep note |u|; Anomaly judges                       scale::OneStep::note, anomaly
 //! Level notes y; ring, profiles, season ring take y                  scale::Level::note, series
-//! for each scored horizon b: bases, experts, m1, φ, s                base::Past, base::forecasts, mixture::mix, scale
-//!     network's quantiles in units of s around m1 -> one more expert, width, side
-//!     served f, φ₂, s₂, quantiles                                    mixture::mix, scale, quantiles::serve
+//! regressors, covariance, origins in flight                          linear, origins
+//! for each scored horizon b: bases, experts, centre, φ, s            base::Past, base::forecasts, centre::Weights, scale
+//!     network's quantiles in units of s around the centre -> one more expert, width, side
+//!     served f, φ₂, s₂, quantiles                                    centre::Weights, scale, quantiles::serve
 //!     where t is an origin: keep them                                pending::open
 //! for each published horizon: the same from state interpolated in log h   interpolate::Place
 //! ```
-//! There are two chains: the *classical* one (experts without the network: m1, s), whose unit is the network's, and the
+//! There are two chains: the *classical* one (experts without the network), whose unit is the network's, and the
 //! *served* one (all experts: f, s₂), whose errors the quantiles are tracked on.
 //!
 //! # State
 //! Plain `Pod` structs and `f32` slices that the caller lays into its row; each says what is value-like, scale-like,
 //! square-like or free under re-basing, and has a `rebase` where it is not free. Nothing allocates, nothing is random.
 //!
-//! The linear experts, the stack and pooled priors have their names and places here, and are not served yet.
+//! Pooled priors are not served yet.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -32,6 +33,7 @@
 
 pub mod anomaly;
 pub mod base;
+pub mod centre;
 mod expert;
 pub mod interpolate;
 pub mod linear;

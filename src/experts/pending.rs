@@ -8,7 +8,9 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::experts::base::SHARES;
+use crate::experts::centre::Centre;
 use crate::experts::scale::FEATURES;
+use crate::experts::stack::CENTRES;
 use crate::experts::{Expert, ExpertSet};
 use crate::series::Rebase;
 
@@ -46,7 +48,7 @@ pub struct Issued {
     /// Which origin is in flight, 0 = none: its step modulo 2047, + 1. Set and cleared here, [`Issued::fill`] keeps it
     /// (free). A slot left behind by another stride or a jump of the grid is thereby never taken for another origin's.
     pub open: f32,
-    /// m1: the classical centre (value-like).
+    /// The classical centre (value-like).
     pub classical: f32,
     /// f: the served centre (value-like).
     pub served: f32,
@@ -66,9 +68,31 @@ pub struct Issued {
     pub deviations: [f32; SHARES],
     /// The shares' bases at the target (value-like).
     pub bases: [f32; SHARES],
+    /// m1 and m2 of the classical centre (value-like).
+    pub classical_parts: [f32; CENTRES],
+    /// m1 and m2 of the served centre (value-like).
+    pub served_parts: [f32; CENTRES],
 }
 
 impl Issued {
+    /// The classical centre.
+    #[must_use]
+    pub const fn classical_centre(&self) -> Centre {
+        Centre {
+            parts: self.classical_parts,
+            served: self.classical,
+        }
+    }
+
+    /// The served centre.
+    #[must_use]
+    pub const fn served_centre(&self) -> Centre {
+        Centre {
+            parts: self.served_parts,
+            served: self.served,
+        }
+    }
+
     /// Takes all of `from` and stays in flight.
     pub fn fill(&mut self, from: &Self) {
         let open = self.open;
@@ -112,6 +136,12 @@ impl Flights {
     #[must_use]
     pub const fn len(self, horizon: u32, experts: usize) -> usize {
         self.entries(horizon) * entry_len(experts)
+    }
+
+    /// The same in a row of format 1, which kept no parts of the centres.
+    #[must_use]
+    pub const fn len_1(self, horizon: u32, experts: usize) -> usize {
+        self.entries(horizon) * (entry_len(experts) - 2 * CENTRES)
     }
 
     /// n for scored horizon b and a season of so many steps (0 or 1 = none).
@@ -250,6 +280,8 @@ pub fn codes(flights: Flights, horizon: u32, set: ExpertSet, is_judged: bool) ->
     entry.push(hour);
     entry.extend((0..SHARES - 1).map(|base| if is_said(base) { '-' } else { 'h' }));
     entry.push(hour);
+    // Without a stack the parts of a centre are the centre.
+    entry.push_str(&"-".repeat(2 * CENTRES));
     entry.extend((0..set.len()).map(|_| 'h'));
     assert_eq!(
         entry.len(),
@@ -279,6 +311,8 @@ pub fn rebase(slots: &mut [f32], experts: usize, by: Rebase) {
         issued.spread = by.scale(issued.spread);
         issued.deviations = issued.deviations.map(|x| by.scale(x));
         issued.bases = issued.bases.map(|x| by.value(x));
+        issued.classical_parts = issued.classical_parts.map(|x| by.value(x));
+        issued.served_parts = issued.served_parts.map(|x| by.value(x));
         for f in forecasts {
             *f = by.value(*f);
         }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Clock;
-use crate::engine::row::{Layout, RowDims};
+use crate::engine::dims::RowDims;
+use crate::engine::row::Layout;
 use crate::series::observation::{NextOffset, Offset, Partition};
 
 /// What a snapshot is of; without it the rows mean nothing.

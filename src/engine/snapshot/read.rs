@@ -5,9 +5,9 @@ use std::io::{ErrorKind, Read};
 use crc32fast::Hasher;
 
 use crate::engine::carry::Carry;
+use crate::engine::dims::RowDims;
 use crate::engine::index::{Index, VACANT};
 use crate::engine::partition::seed_of;
-use crate::engine::row::RowDims;
 use crate::engine::slab::Slab;
 use crate::engine::snapshot::form::fingerprint_of;
 use crate::engine::snapshot::pack::{

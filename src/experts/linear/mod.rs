@@ -154,14 +154,16 @@ pub fn between(
 }
 
 /// w'x in σ, finite.
-#[must_use]
-pub fn deviation(weights: &[f32], x: &Vector) -> f32 {
+fn deviation(weights: &[f32], x: &Vector) -> f32 {
     let w = weights.first_chunk().expect("as many words as a vector has");
     // Behind the weights lie two words that x has zeros for.
     covariance::dot(w, x).clamp(-LIMIT, LIMIT)
 }
 
 /// Learns a matured origin; `target` is (y − B) / σ_s.
+///
+/// # Panics
+/// Where `weights` are not [`WEIGHTS_LEN`].
 pub fn learn(weights: &mut [f32], lesson: &Lesson, target: f32) {
     let Lesson { x, u, stride } = lesson;
     let miss = (target - deviation(weights, x)).clamp(-LIMIT, LIMIT);

@@ -41,6 +41,12 @@ fn run(name: &str, values: impl Iterator<Item = Option<f64>>) {
             assert!(out.experts.iter().all(|f| f.is_finite()), "{}", at());
             let scored = &toy.scored[k];
             assert!(scored.linear.iter().all(|w| w.is_finite()), "{}", at());
+            let stacks = [&scored.classical.stack, &scored.served.stack];
+            assert!(
+                stacks.iter().all(|stack| stack.iter().all(|x| x.is_finite())),
+                "{}",
+                at()
+            );
             for state in [&scored.classical.mixture, &scored.served.mixture] {
                 let sum: f32 = mixture::weights(state).iter().sum();
                 assert!((sum - 1.0).abs() < 1e-4, "{sum} {}", at());

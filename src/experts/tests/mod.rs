@@ -2,6 +2,7 @@
 
 mod invariants;
 mod linear;
+mod parts;
 mod stack;
 mod toy;
 mod twin;

@@ -2,129 +2,22 @@
 
 use bytemuck::Zeroable;
 
+use super::parts::{Chain, Scored, Slots};
 use crate::experts::anomaly::{self, Anomaly, Verdict};
-use crate::experts::base::{self, Bases, Past, SHARES};
+use crate::experts::base::{self, Bases, Now, Past, SHARES};
+use crate::experts::centre::CentreRates;
 use crate::experts::linear::{self, Vector, covariance};
-use crate::experts::pending::{self, Flights, Issued, Sampling};
-use crate::experts::scale::{Circumstances, Level, OneStep, Scale, ScaleRates, width_feature};
+use crate::experts::pending::{self, Flights, Issued};
+use crate::experts::scale::{Circumstances, Level, OneStep, ScaleRates, width_feature};
 use crate::experts::share::Share;
-use crate::experts::{ExpertSet, mixture, origins, quantiles};
+use crate::experts::{ExpertSet, mixture, origins, quantiles, stack};
 use crate::series::Rebase;
 use crate::series::calendar::{Calendar, HOUR_MS};
-use crate::series::profile::{
-    DAY_RATE, DAY_SLOTS, Profile, ProfileRules, ProfileView, WEEK_RATE, WEEK_SLOTS,
-};
+use crate::series::profile::{DAY_RATE, DAY_SLOTS, ProfileRules, WEEK_RATE, WEEK_SLOTS};
 use crate::series::ring::{self, Ring};
 use crate::series::season_ring::{KEPT, SeasonRing};
 
 pub(crate) const LEVELS: [f32; 5] = [0.025, 0.1, 0.5, 0.9, 0.975];
-
-/// A profile with its slots.
-pub(crate) struct Slots {
-    pub(crate) state: Profile,
-    pub(crate) means: Vec<f32>,
-    pub(crate) visits: Vec<f32>,
-    pub(crate) rules: ProfileRules,
-}
-
-impl Slots {
-    pub(crate) fn new(rules: ProfileRules) -> Self {
-        let slots = rules.slots as usize;
-        Self {
-            state: Profile::zeroed(),
-            means: vec![0.0; slots],
-            visits: vec![0.0; slots],
-            rules,
-        }
-    }
-
-    pub(crate) fn view(&self) -> ProfileView<'_> {
-        ProfileView {
-            state: &self.state,
-            means: &self.means,
-            visits: &self.visits,
-            rules: &self.rules,
-        }
-    }
-
-    pub(crate) fn take(&mut self, local_ms: i64, y: f32) {
-        let index = self.rules.season.index(local_ms);
-        self.state
-            .update(&mut self.means, &mut self.visits, &self.rules, index, y);
-    }
-}
-
-/// What a scored horizon learns of one chain.
-pub(crate) struct Chain {
-    pub(crate) mixture: Vec<f32>,
-    pub(crate) scale: Scale,
-    pub(crate) spreads: Vec<f32>,
-}
-
-impl Chain {
-    fn new(experts: usize, slots: usize) -> Self {
-        let mut mixture = vec![0.0; mixture::len(experts)];
-        mixture::start(&mut mixture);
-        Self {
-            mixture,
-            scale: Scale::START,
-            spreads: vec![0.0; slots],
-        }
-    }
-}
-
-/// A scored horizon.
-pub(crate) struct Scored {
-    pub(crate) sampling: Sampling,
-    pub(crate) pending: Vec<f32>,
-    pub(crate) shares: [Share; SHARES],
-    /// Weights of the linear experts.
-    pub(crate) linear: Vec<f32>,
-    origins: Vec<f32>,
-    pub(crate) classical: Chain,
-    pub(crate) served: Chain,
-    pub(crate) visits: Vec<f32>,
-    pub(crate) a: Vec<f32>,
-}
-
-impl Scored {
-    fn keep(&mut self, step: u64, kept: &Issued, experts: &[f32]) {
-        let slots = &mut self.pending;
-        if let Some((issued, forecasts)) = pending::open(slots, &self.sampling, step, experts.len()) {
-            issued.fill(kept);
-            forecasts.copy_from_slice(experts);
-        }
-    }
-}
-
-impl Scored {
-    fn learn_linear(
-        &mut self,
-        set: ExpertSet,
-        calendar: &Calendar,
-        step: u64,
-        (y, issued, last): (f32, &Issued, f32),
-    ) {
-        let origin = step - u64::from(self.sampling.horizon);
-        let Some((lesson, sigma)) = origins::find(&mut self.origins, &self.sampling, origin) else {
-            return;
-        };
-        let [seasonal, day, week, hour] = issued.bases;
-        let ahead = Bases {
-            seasonal,
-            day,
-            week,
-            hour,
-        };
-        let weights = self.linear.chunks_exact_mut(linear::WEIGHTS_LEN);
-        for (expert, weights) in set.linear().zip(weights) {
-            if !linear::is_idle(expert, calendar) {
-                let base = linear::base_of(expert, last, &ahead);
-                linear::learn(weights, &lesson, (y - base) / sigma);
-            }
-        }
-    }
-}
 
 /// While there is no scale, a random walk's around the centre, symmetric.
 fn width(scale: f32, side: f32, one_step: &OneStep, horizon: u32) -> (f32, f32) {
@@ -141,7 +34,9 @@ pub(crate) struct Out {
     pub(crate) day: f32,
     pub(crate) week: f32,
     pub(crate) experts: Vec<f32>,
+    /// m1 of the classical chain, and its centre.
     pub(crate) m1: f32,
+    pub(crate) classical: f32,
     pub(crate) s: f32,
     pub(crate) served: f32,
     pub(crate) s2: f32,
@@ -217,7 +112,7 @@ impl Toy {
         step as i64 * HOUR_MS
     }
 
-    /// One step; `network(step)` gives q10, q50, q90 in units of s around m1.
+    /// One step; `network(step)` gives q10, q50, q90 in units of s around the classical centre.
     pub(crate) fn step(
         &mut self,
         y: Option<f32>,
@@ -292,16 +187,13 @@ impl Toy {
                 );
             }
             scored.learn_linear(self.set, &self.calendar, self.step, (y, &issued, forecasts[0]));
-            let rates = mixture::MixtureRates::new(horizon, stride);
-            let classical = self.set.classical().len();
-            mixture::learn(
-                &mut scored.classical.mixture,
-                &forecasts[..classical],
-                issued.classical,
-                y,
-                &rates,
-            );
-            mixture::learn(&mut scored.served.mixture, &forecasts, issued.served, y, &rates);
+            let rates = CentreRates::new(horizon, stride);
+            let how = (&rates, self.sigma.1);
+            let few = &forecasts[..self.set.classical().len()];
+            let mut state = scored.classical.state();
+            state.learn(few, &issued.classical_centre(), y, how);
+            let mut state = scored.served.state();
+            state.learn(&forecasts, &issued.served_centre(), y, how);
             let u = y - issued.served;
             if issued.served_scale > 0.0 {
                 let z = quantiles::standardised(u, issued.served_scale, issued.side);
@@ -350,6 +242,22 @@ impl Toy {
         }
     }
 
+    /// Forecasts of the classical experts (E, the network's place 0).
+    fn forecasts(&self, k: usize, x: &Vector, now: &Now, ahead: &Bases) -> Vec<f32> {
+        let scored = &self.scored[k];
+        let mut experts = vec![0.0; self.set.len()];
+        let betas = scored.shares.each_ref().map(Share::beta);
+        base::forecasts(self.set, now, ahead, &betas, &mut experts);
+        let origin = linear::Origin {
+            calendar: &self.calendar,
+            x,
+            sigma: self.sigma.0,
+            last: self.last,
+        };
+        linear::forecasts(self.set, &scored.linear, &origin, ahead, &mut experts);
+        experts
+    }
+
     fn issue(&mut self, k: usize, x: &Vector, [o10, o50, o90]: [f32; 3]) -> Out {
         let horizon = self.scored[k].sampling.horizon;
         let past = self.past();
@@ -358,28 +266,15 @@ impl Toy {
             .calendar
             .spread_slot(self.local_ms(self.step + u64::from(horizon)));
         let set = self.set;
+        let mut experts = self.forecasts(k, x, &now, &ahead);
         let scored = &mut self.scored[k];
         let rates = ScaleRates::new(horizon, scored.sampling.stride);
-        let mut experts = vec![0.0; set.len()];
-        base::forecasts(
-            set,
-            &now,
-            &ahead,
-            &scored.shares.each_ref().map(Share::beta),
-            &mut experts,
-        );
-        let origin = linear::Origin {
-            calendar: &self.calendar,
-            x,
-            sigma: self.sigma.0,
-            last: self.last,
-        };
-        linear::forecasts(set, &scored.linear, &origin, &ahead, &mut experts);
         let classical = set.classical().len();
-        let m1 = mixture::mix(mixture::weights(&scored.classical.mixture), &experts[..classical]);
+        let kept_classical = scored.classical.weights().centre(&experts[..classical]);
+        let (m1, centre) = (kept_classical.parts[0], kept_classical.served);
         let mut circumstances = Circumstances {
-            forecast: m1,
-            disagreement: base::disagreement(set, set, &experts, m1),
+            forecast: centre,
+            disagreement: base::disagreement(set, set, &experts, centre),
             slot_spread: scored.classical.spreads[target],
             slot_visits: scored.visits[target],
             one_step: &self.one_step[0],
@@ -389,8 +284,9 @@ impl Toy {
         };
         let classical_features = scored.classical.scale.features(&rates, &circumstances);
         let s = scored.classical.scale.scale(&classical_features);
-        experts[classical] = m1 + s * o50;
-        let served = mixture::mix(mixture::weights(&scored.served.mixture), &experts);
+        experts[classical] = centre + s * o50;
+        let kept_served = scored.served.weights().centre(&experts);
+        let served = kept_served.served;
         circumstances.forecast = served;
         circumstances.disagreement = base::disagreement(set, set, &experts, served);
         circumstances.slot_spread = scored.served.spreads[target];
@@ -404,6 +300,7 @@ impl Toy {
             week: ahead.week,
             experts,
             m1,
+            classical: centre,
             s,
             served,
             s2,
@@ -412,8 +309,10 @@ impl Toy {
         let (width, width_side) = width(s2, side, &self.one_step[1], horizon);
         quantiles::serve(served, width, width_side, &scored.a, &mut out.quantiles);
         let kept = Issued {
-            classical: m1,
+            classical: centre,
+            classical_parts: kept_classical.parts,
             served,
+            served_parts: kept_served.parts,
             classical_scale: s,
             served_scale: s2,
             side,
@@ -450,6 +349,8 @@ impl Toy {
             origins::rebase(&mut scored.origins, by);
             for chain in [&mut scored.classical, &mut scored.served] {
                 mixture::rebase(&mut chain.mixture, by);
+                mixture::rebase(&mut chain.pair, by);
+                stack::rebase(&mut chain.stack, by);
                 chain.scale.rebase(by);
             }
         }

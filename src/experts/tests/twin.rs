@@ -2,7 +2,8 @@
 
 use bytemuck::Zeroable;
 
-use super::toy::{Slots, Toy};
+use super::parts::Slots;
+use super::toy::Toy;
 use crate::experts::base::Past;
 use crate::experts::mixture;
 use crate::experts::{Expert, ExpertSet};
@@ -65,7 +66,9 @@ pub(super) fn calendar(name: &str) -> Calendar {
 }
 
 pub(super) fn toy(name: &str) -> Toy {
-    Toy::new(without_hour(), calendar(name), &HORIZONS)
+    let mut toy = Toy::new(without_hour(), calendar(name), &HORIZONS);
+    toy.sigma = (1.0, true);
+    toy
 }
 
 fn expected(name: &str, row: usize, h: u32) -> Option<Vec<f32>> {
@@ -92,7 +95,7 @@ fn compare_chain(name: &str) {
             let mut got = vec![o.day, o.week];
             got.extend(&o.experts[..6]);
             got.extend(mixture::weights(&toy.scored[k].classical.mixture));
-            got.extend([o.m1, o.s]);
+            got.extend([o.classical, o.s]);
             got.extend(mixture::weights(&toy.scored[k].served.mixture));
             got.extend([o.served, o.s2]);
             got.extend(o.quantiles);
