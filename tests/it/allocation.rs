@@ -1,4 +1,5 @@
-//! The data plane allocates nothing per record after warm-up: decode, step, encode, counted.
+//! Allocations, counted: the data plane makes none per record after warm-up, and a snapshot's reader none beyond what the
+//! file holds, whatever it claims.
 
 #![allow(unsafe_code, reason = "an allocator that counts can only be written as one")]
 
@@ -6,9 +7,11 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 
+use proptest::prelude::*;
 use tidecast::codec::config::TimeUnit;
 use tidecast::codec::{self, Decoded, Decoder, ForecastEncoder, Message, Place};
 use tidecast::engine::config::{Interval, ModelConfig, Seasons};
+use tidecast::engine::snapshot::{self, Encoder};
 use tidecast::engine::{self, Engine, Model, Outcome, PartitionState};
 use tidecast::nn;
 use tidecast::series::observation::{Offset, Partition};
@@ -18,12 +21,19 @@ struct Counting;
 thread_local! {
     /// Per thread: the other tests of this binary allocate as they like.
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    /// Bytes of them; what grows counts anew.
+    static BYTES: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count(bytes: usize) {
+    ALLOCATIONS.with(|count| count.set(count.get() + 1));
+    BYTES.with(|count| count.set(count.get() + bytes as u64));
 }
 
 // SAFETY: every call goes on to the system's allocator unchanged; counting touches a thread-local without a destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        count(layout.size());
         // SAFETY: the caller's promise about `layout` is passed on.
         unsafe { System.alloc(layout) }
     }
@@ -34,7 +44,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        count(size);
         // SAFETY: `pointer` came from `System` with `layout`.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -156,4 +166,87 @@ fn allocation_none_per_record_after_warm_up() {
     let before = ALLOCATIONS.with(Cell::get);
     drop(std::hint::black_box(vec![0u8; 100]));
     assert_eq!(ALLOCATIONS.with(Cell::get) - before, 1);
+}
+
+/// A snapshot of all streams, and its engine.
+fn snapshot_file() -> (Engine, Vec<u8>) {
+    let mut path = Path::new();
+    for minute in 0..60 {
+        path.turn(&messages(minute));
+    }
+    path.state.begin_capture();
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(&path.state.capture_header(), &mut bytes);
+    path.state.capture(usize::MAX);
+    while let Some(block) = path.state.take_block() {
+        encoder.block(&block, &mut bytes);
+    }
+    encoder.finish(&mut bytes);
+    (path.engine, bytes)
+}
+
+/// Reads it, and the bytes that this allocated.
+fn read(engine: &Engine, bytes: &[u8]) -> (Result<(snapshot::Header, u64), String>, u64) {
+    let form = snapshot::form(engine);
+    let before = BYTES.with(Cell::get);
+    let found = snapshot::read(&mut &*bytes, &form);
+    let allocated = BYTES.with(Cell::get) - before;
+    let model = Arc::new(Model::first(engine.config(), 1));
+    let found = found.map(|(header, content)| {
+        let state = engine.restore("t", Partition(0), model, content);
+        (header, state.fingerprint())
+    });
+    (found.map_err(|refusal| refusal.to_string()), allocated)
+}
+
+/// Makes the checksums of header and first block right for what is there, as a hostile writer would.
+fn seal(bytes: &mut [u8], head: usize, block: usize) {
+    for (from, to) in [(0, head), (head, block)] {
+        let crc = crc32fast::hash(&bytes[from..to - 4]).to_le_bytes();
+        bytes[to - 4..to].copy_from_slice(&crc);
+    }
+}
+
+#[test]
+fn allocation_of_a_snapshots_reader_is_bounded_by_the_file() {
+    let (engine, whole) = snapshot_file();
+    let (original, needed) = read(&engine, &whole);
+    let original = original.unwrap();
+    let number = |at: usize| u32::from_le_bytes(whole[at..at + 4].try_into().unwrap()) as usize;
+    let head = 16 + number(12) + 4;
+    let block = head + 20 + number(head + 16) + 4;
+    assert!(block < whole.len(), "header, block, end");
+    // Lengths of header, rows, raw and packed, and anything anywhere.
+    let lengths = [12, head + 8, head + 12, head + 16];
+    let place = prop_oneof![prop::sample::select(lengths.to_vec()), 0..whole.len() - 4];
+    let value = prop_oneof![
+        any::<u32>(),
+        0..1_000_000_u32,
+        prop::sample::select(vec![0, 1, 64, 65, u32::MAX, u32::MAX / 2])
+    ];
+    let cut = prop_oneof![3 => Just(whole.len()), 1 => 0..whole.len()];
+    let corruption = (prop::collection::vec((place, value), 1..3), any::<bool>(), cut);
+    let config = ProptestConfig {
+        cases: 3000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    proptest!(config, |((changes, is_sealed, end) in corruption)| {
+        let mut bytes = whole.clone();
+        for (at, value) in changes {
+            bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        if is_sealed {
+            seal(&mut bytes, head, block);
+        }
+        bytes.truncate(end);
+        let (found, allocated) = read(&engine, &bytes);
+        match found {
+            Ok(found) => prop_assert!(is_sealed || found == original),
+            Err(reason) => prop_assert!(!reason.is_empty()),
+        }
+        // LZ4 makes 255 bytes of one at most; buffers grow by doubling.
+        let most = 2 * needed + 2 * 255 * bytes.len().min(2000) as u64;
+        prop_assert!(allocated <= most, "{allocated} bytes for a file of {}, {needed} are needed", bytes.len());
+    });
 }
