@@ -9,7 +9,7 @@ use super::oracle::Violation;
 use super::points::{in_revoke, of_state, of_transactions};
 use super::processes::{aborted_input, all_killed, come_and_go, random_kills, refused_kills, zombie};
 use super::rig::Summary;
-use super::stores::{damaged, deleted, full, tampered};
+use super::stores::{damaged, deleted, full, small, tampered};
 use super::topics::{clock_jumps, offsets_reset, partitions_added, retention};
 use crate::broker::Broker;
 use crate::broker::daemon::Stopwatch;
@@ -73,6 +73,10 @@ fn soak_faults() {
             if is_over() {
                 return;
             }
+        }
+        match small(shared, seed).transpose() {
+            Some(result) => hold("small disk", result),
+            None => println!("soak: small disk: skipped"),
         }
         hold("network", network(&proxied, (listener, proxy), seed));
         hold("the broker killed", killed(&proxied, seed, 5));

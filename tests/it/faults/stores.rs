@@ -1,15 +1,18 @@
 //! Stores that vanish, fill up, and lie.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
 
 use tidecast::engine::{self, row_table};
 
-use super::oracle::{Oracle, Violation};
+use super::oracle::{Allowance, Oracle, Violation};
 use super::processes::held;
 use super::rig::{Rig, Settings, Summary};
 use crate::broker::Broker;
-use crate::broker::daemon::{Stopwatch, Surroundings};
+use crate::broker::daemon::{Daemon, Stopwatch, Surroundings};
 
 /// Snapshots of each partition, the newest last.
 pub(super) fn snapshots(rig: &Rig<'_>) -> Vec<Vec<PathBuf>> {
@@ -252,6 +255,170 @@ pub(super) fn full(broker: &Broker, seed: u64) -> Result<Summary, Violation> {
     fs::remove_file(&folder).unwrap();
     await_snapshots(&rig, 1)?;
     rig.finish(vec![daemon])
+}
+
+/// A file system of its own, of so many megabytes; unmounted when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// Mounts it and makes `link` lead there: a folder that is mounted cannot be removed with those around it. `None` where
+    /// this process may not mount: only root may.
+    fn mount(link: &Path, megabytes: u32) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let size = format!("size={megabytes}m,mode=0755");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tidecast-test"])
+            .arg(folder.path())
+            .output();
+        if !mounted.is_ok_and(|output| output.status.success()) {
+            return None;
+        }
+        std::os::unix::fs::symlink(folder.path(), link).unwrap();
+        Some(Self(folder))
+    }
+
+    /// Whether it could be made read-only, or writable again: not while a file is open for writing.
+    fn remount(&self, mode: &str) -> bool {
+        let remounted = Command::new("mount")
+            .args(["-o", &format!("remount,{mode}")])
+            .arg(self.0.path())
+            .output();
+        remounted.is_ok_and(|output| output.status.success())
+    }
+
+    /// Fills it to the last byte.
+    fn fill(&self) -> PathBuf {
+        let ballast = self.0.path().join("ballast");
+        let mut file = fs::File::create(&ballast).unwrap();
+        for size in [1 << 16, 1] {
+            while file.write_all(&vec![0; size]).is_ok() {}
+        }
+        ballast
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // A daemon that is still there keeps it until it ends.
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).output();
+    }
+}
+
+/// Files below a folder that no snapshot, version, or standing of the trainer has the name of.
+fn strangers(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if path.is_dir() {
+            found.extend(strangers(&path));
+        } else if !is_snapshot(&path) && !name.ends_with(".safetensors") && !name.ends_with(".trainer") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Waits until both snapshots and weights fail, metrics and readiness say so, and service goes on.
+fn suffers(rig: &Rig<'_>, daemon: &Daemon, what: &str) -> Result<(), Violation> {
+    let (since, mark) = (Stopwatch::start(), rig.mark());
+    for metric in [
+        "tidecast_snapshot_failures_total",
+        "tidecast_model_failures_total",
+    ] {
+        let before = daemon.metric(metric, "").unwrap_or(0.0);
+        rig.wait(&format!("{metric} counts: {what}"), || {
+            daemon.metric(metric, "").filter(|count| *count > before)
+        })?;
+    }
+    rig.wait(&format!("readiness warns and stays: {what}"), || {
+        let (status, body) = daemon.get("/readyz")?;
+        let warns = body.contains("snapshots fail") && body.contains("weights cannot be stored");
+        (status == 200 && warns).then_some(())
+    })?;
+    rig.recover(what, since, &mark)
+}
+
+/// Waits until newer snapshots and newer weights than now are there, and nothing is warned of.
+fn recovers(rig: &Rig<'_>, daemon: &Daemon, what: &str) -> Result<(), Violation> {
+    let before = snapshots(rig);
+    rig.wait(&format!("newer snapshots: {what}"), || {
+        let newer = snapshots(rig);
+        let mut pairs = newer.iter().zip(&before);
+        pairs
+            .all(|(newer, before)| newer.last() > before.last())
+            .then_some(())
+    })?;
+    let version = daemon.metric("tidecast_model_version", "").unwrap_or(0.0);
+    rig.wait(&format!("newer weights: {what}"), || {
+        daemon
+            .metric("tidecast_model_version", "")
+            .filter(|newest| *newest > version)
+    })?;
+    rig.wait(&format!("no warning any more: {what}"), || {
+        let (status, body) = daemon.get("/readyz")?;
+        (status == 200 && !body.contains("warnings")).then_some(())
+    })
+}
+
+/// A disk that is full while it is served from and at a start, and read-only; `None` where nothing can be mounted.
+pub(super) fn small(broker: &Broker, seed: u64) -> Result<Option<Summary>, Violation> {
+    let mut settings = Settings::new(seed);
+    settings.recipe.nulls = false; // versions switch
+    settings.trains = true;
+    let rig = Rig::start(broker, "small", settings);
+    let Some(disk) = SmallDisk::mount(&rig.dir.path().join("store"), 64) else {
+        println!(
+            "SKIPPED: a small file system can be mounted by root only; `faults_store_full` limits files instead"
+        );
+        return Ok(None);
+    };
+    let daemon = rig.daemon("a");
+    await_snapshots(&rig, 1)?;
+    recovers(&rig, &daemon, "before anything")?;
+    let ballast = disk.fill();
+    suffers(&rig, &daemon, "the disk is full")?;
+    assert!(daemon.log().contains("the disk is full"), "{}", daemon.log());
+    daemon.kill();
+    let left = strangers(disk.0.path());
+    let daemon = rig.daemon("a");
+    suffers(&rig, &daemon, "the disk is full at a start")?;
+    fs::remove_file(&ballast).unwrap();
+    recovers(&rig, &daemon, "there is room again")?;
+    rig.wait("the disk is read-only", || disk.remount("ro").then_some(()))?;
+    suffers(&rig, &daemon, "the disk is read-only")?;
+    assert!(disk.remount("rw"));
+    recovers(&rig, &daemon, "the disk is writable again")?;
+    rig.settle(&Allowance::default())?;
+    rig.wait(
+        "no temporary is left but those of the one that was killed",
+        || {
+            let now = strangers(disk.0.path());
+            now.iter().all(|file| left.contains(file)).then_some(())
+        },
+    )?;
+    for file in strangers(disk.0.path()) {
+        let file = fs::File::options().write(true).open(file).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    }
+    let log = daemon.log();
+    let status = daemon.terminate();
+    assert!(status.success(), "{status}:\n{log}");
+    let mut daemon = rig.daemon("a");
+    daemon.await_ready();
+    rig.wait("they are swept once they are old", || {
+        strangers(disk.0.path()).is_empty().then_some(())
+    })?;
+    let summary = rig.finish(vec![daemon])?;
+    drop(disk);
+    Ok(Some(summary))
+}
+
+#[test]
+fn faults_disk_full_and_read_only() {
+    if let Some(ran) = small(Broker::shared(), 85).transpose() {
+        held(ran);
+    }
 }
 
 #[test]
