@@ -17,6 +17,7 @@ mod cluster;
 #[cfg(feature = "faults")]
 mod controls;
 mod feed;
+mod lag;
 mod network;
 mod observer;
 mod oracle;

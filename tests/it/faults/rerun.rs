@@ -53,6 +53,11 @@ impl<'a> Rerun<'a> {
         self.state.adopt(model);
     }
 
+    /// From now on forecasts leave horizons out, or do not.
+    pub(super) const fn thin(&mut self, on: bool) {
+        self.state.thin(on);
+    }
+
     /// Everything that must be published for a record.
     pub(super) fn step(&mut self, record: &Record) -> Vec<(Place, Expected)> {
         let message = codec::Message {

@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) commit_ms: u32,
     pub(crate) session_ms: u32,
     pub(crate) transaction_ms: u32,
+    /// Lags in records above which training pauses, and horizons are left out; where they are not the default ones.
+    pub(crate) lag: Option<(u32, u32)>,
     /// Whether versions of the weights come and go.
     pub(crate) trains: bool,
     /// Where the daemons find the broker, if elsewhere than the test.
@@ -44,6 +46,7 @@ impl Settings {
             commit_ms: 300,
             session_ms: 3000,
             transaction_ms: 6000,
+            lag: None,
             trains: false,
             servers: None,
             off: None,
@@ -60,6 +63,8 @@ pub(crate) struct Summary {
     pub(crate) records: usize,
     /// Versions of the weights that served.
     pub(crate) versions: usize,
+    /// Input records whose forecasts leave horizons out.
+    pub(crate) thinned: usize,
 }
 
 /// See the [module](self).
@@ -114,15 +119,17 @@ client = {{ "session.timeout.ms" = "{session_ms}", "heartbeat.interval.ms" = "50
             ..
         } = &self.names;
         let share = u8::from(trains);
+        let (pause, thin) = self.settings.lag.unwrap_or((10_000, 100_000));
         format!(
             r#"{sections}snapshot_interval_s = 1
 keep = 3
 [training]
 cpu_share = {share}
 publish_interval_s = 1
+lag_pause = {pause}
 [pipeline.plant]
 input = {{ topics = ["{input}"], format = "json", id = "id", time = "t", values = ["v"], start = "earliest" }}
-output = {{ topic = "{forecasts}", start_when = "always" }}
+output = {{ topic = "{forecasts}", start_when = "always", lag_thin = {thin} }}
 dead_letter = {{ topic = "{letters}", drops = true }}
 interval = "1m"
 seasons = [12]
@@ -348,7 +355,7 @@ train = {{ chunk = 8, batch = 8 }}
             live,
             read_again(&broker.servers, &names, (partitions, COMMITTED)).unwrap(),
         )?;
-        let versions = Oracle::new(&names, &config, dir.path()).judge(&seen, &fed, allowance)?;
+        let judged = Oracle::new(&names, &config, dir.path()).judge(&seen, &fed, allowance)?;
         drop(dir);
         let records = seen.outcomes();
         let published = read_again(&broker.servers, &names, (partitions, UNCOMMITTED)).unwrap();
@@ -359,7 +366,11 @@ train = {{ chunk = 8, batch = 8 }}
                 recovery.as_secs_f64()
             );
         }
-        Ok(Summary { records, versions })
+        Ok(Summary {
+            records,
+            versions: judged.versions,
+            thinned: judged.thinned,
+        })
     }
 }
 

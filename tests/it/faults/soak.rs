@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::brokers::{cluster, hangs, killed};
+use super::lag::lagging;
 use super::network::network;
 use super::oracle::Violation;
 #[cfg(feature = "faults")]
@@ -42,6 +43,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("offsets reset", offsets_reset),
     ("partitions added", partitions_added),
     ("clocks jump", clock_jumps),
+    ("lagging", lagging),
 ];
 
 fn number(variable: &str, default: u64) -> u64 {

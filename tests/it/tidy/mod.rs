@@ -76,7 +76,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli", "main"]),
     ("std::thread", &["daemon", "cli", "store", "kafka"]),
     ("std::time::Instant", &["daemon", "cli", "store", "kafka"]),
-    ("std::time::SystemTime", &["daemon", "cli"]),
+    ("std::time::SystemTime", &[]),
     ("tracing", &["daemon", "cli", "telemetry", "kafka"]),
     ("std::env", &["cli", "config", "daemon", "telemetry"]),
     ("std::net", &["cli", "config", "daemon"]),
