@@ -30,3 +30,4 @@ mod rig;
 mod soak;
 mod stores;
 mod topics;
+mod wall;

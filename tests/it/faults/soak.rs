@@ -12,6 +12,7 @@ use super::processes::{aborted_input, all_killed, come_and_go, random_kills, ref
 use super::rig::Summary;
 use super::stores::{damaged, deleted, full, small, tampered};
 use super::topics::{clock_jumps, offsets_reset, partitions_added, retention};
+use super::wall::stepped;
 use crate::broker::Broker;
 use crate::broker::daemon::Stopwatch;
 
@@ -76,9 +77,14 @@ fn soak_faults() {
                 return;
             }
         }
-        match small(shared, seed).transpose() {
-            Some(result) => hold("small disk", result),
-            None => println!("soak: small disk: skipped"),
+        for (name, result) in [
+            ("small disk", small(shared, seed)),
+            ("wall clock stepped", stepped(shared, seed)),
+        ] {
+            match result.transpose() {
+                Some(result) => hold(name, result),
+                None => println!("soak: {name}: skipped"),
+            }
         }
         hold("network", network(&proxied, (listener, proxy), seed));
         hold("the broker killed", killed(&proxied, seed, 5));
