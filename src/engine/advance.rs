@@ -214,7 +214,8 @@ fn classical(context: &Context<'_>, row: &mut Row<'_>, work: &mut Work) {
             steps: work.step,
         };
         let scale = &mut row.classical_scale[k];
-        at.features = scale.features(&rules.scale, &of);
+        let rates = rules.scale.under(&row.drifts[k].classical.regime(), &rules.drift);
+        at.features = scale.features(&rates, &of);
         at.scale = scale.scale(&at.features);
         at.long = scale.long();
         let stand_in = row.motion.unit(work.sigma) / 3.0;

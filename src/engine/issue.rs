@@ -180,7 +180,9 @@ fn served(context: &Context<'_>, row: &mut Row<'_>, work: &mut Work, head: &[f32
         steps: work.step,
     };
     let scale = &mut row.served_scale[k];
-    at.served_features = scale.features(&grid.horizons[k].scale, &of);
+    let rules = &grid.horizons[k];
+    let rates = rules.scale.under(&row.drifts[k].served.regime(), &rules.drift);
+    at.served_features = scale.features(&rates, &of);
     at.served_scale = scale.scale(&at.served_features);
 }
 

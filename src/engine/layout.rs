@@ -138,7 +138,7 @@ macro_rules! declare_row {
         many { $( $many:ident : [$many_type:ty; $count:expr] by $by:ident as ($codes:expr) = $many_what:literal; )* }
         since 2
         one { $( $new:ident : $new_type:ty = $new_what:literal; )* }
-        many { $( $more:ident : [$more_type:ty; $more_count:expr] by $more_by:ident = $more_what:literal; )* }
+        many { $( $more:ident : [$more_type:ty; $more_count:expr] by $more_by:ident as ($more_codes:expr) = $more_what:literal; )* }
     ) => {
         /// How many values each field of many has.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +167,7 @@ macro_rules! declare_row {
                     $( (size_of::<$one_type>(), String::from($one_codes)), )*
                     $( (self.$many * size_of::<$many_type>(), String::from($codes)), )*
                     $( (size_of::<$new_type>(), String::from("x")), )*
-                    $( (self.$more * size_of::<$more_type>(), String::from("x")), )*
+                    $( (self.$more * size_of::<$more_type>(), String::from($more_codes)), )*
                 ]
             }
 

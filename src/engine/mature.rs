@@ -2,11 +2,14 @@
 
 use crate::engine::advance::Context;
 use crate::engine::features::squash;
-use crate::engine::row::Row;
+use crate::engine::row::{Drifts, Row};
+use crate::engine::setup::HorizonRules;
 use crate::engine::work::{EXPERTS_MAX, Work};
 use crate::engine::{Anomaly, PartitionStats};
 use crate::experts::base::{Bases, SHARES};
+use crate::experts::drift::Drift;
 use crate::experts::pending::Issued;
+use crate::experts::scale::{FEATURES, Scale};
 use crate::experts::{anomaly, linear, origins, pending, quantiles};
 
 /// (q90 − q10) / 2.56 of a Laplace with scale 1: brings a forecast that had no scale yet to the units of z.
@@ -183,13 +186,9 @@ fn score(
     }
     if issued.served_scale > 0.0 {
         let matured = row.served_scale[k].matured() + 1.0;
-        quantiles::learn(
-            levels,
-            tracked,
-            z,
-            context.grid.horizons[k].quantile_rate,
-            matured,
-        );
+        let gain = quantiles::gain(context.grid.horizons[k].quantile_rate, matured);
+        let steady = row.drifts[k].served.regime().steady;
+        quantiles::learn(levels, tracked, z, gain * steady);
     }
     p
 }
@@ -209,22 +208,22 @@ fn learn_spread(
     row.spread_visits[slot] = (row.spread_visits[slot] + 1.0).min(1e6);
     let visits = row.spread_visits[slot];
     let classical = y - issued.classical;
-    let issued_classical = (issued.classical_scale, &issued.classical_features);
-    row.classical_scale[k].learn(
-        &rules.scale,
-        classical,
-        issued_classical,
-        &mut row.classical_spread[slot],
-        visits,
+    let Drifts {
+        classical: of_classical,
+        served: of_served,
+    } = &mut row.drifts[k];
+    learn_chain(
+        (rules, classical),
+        (issued.classical_scale, &issued.classical_features),
+        (&mut row.classical_scale[k], of_classical),
+        (&mut row.classical_spread[slot], visits),
     );
-    let issued_served = (issued.served_scale, &issued.served_features);
     let served = y - issued.served;
-    row.served_scale[k].learn(
-        &rules.scale,
-        served,
-        issued_served,
-        &mut row.served_spread[slot],
-        visits,
+    learn_chain(
+        (rules, served),
+        (issued.served_scale, &issued.served_features),
+        (&mut row.served_scale[k], of_served),
+        (&mut row.served_spread[slot], visits),
     );
     row.errors[k] = if issued.classical_scale > 0.0 {
         squash(classical / issued.classical_scale)
@@ -234,5 +233,19 @@ fn learn_spread(
     if k == 0 {
         row.classical_step.note(classical.abs());
         row.served_step.note(served.abs());
+    }
+}
+
+/// Scale and slot spread of one chain learn an error under the regime of before it; then it is noted.
+fn learn_chain(
+    (rules, u): (&HorizonRules, f32),
+    issued: (f32, &[f32; FEATURES]),
+    (scale, drift): (&mut Scale, &mut Drift),
+    (slot, visits): (&mut f32, f32),
+) {
+    let rates = rules.scale.under(&drift.regime(), &rules.drift);
+    scale.learn(&rates, u, issued, slot, visits);
+    if issued.0 > 0.0 {
+        drift.note(&rules.drift, u.abs() / issued.0);
     }
 }

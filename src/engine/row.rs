@@ -17,6 +17,7 @@ use crate::engine::storage::Storage;
 use crate::engine::{HorizonPlan, shape};
 use crate::experts::anomaly::Anomaly;
 use crate::experts::base::{Past, SHARES};
+use crate::experts::drift::Drift;
 use crate::experts::linear::{self, covariance};
 use crate::experts::scale::{Level, OneStep, Scale};
 use crate::experts::share::Share;
@@ -53,6 +54,14 @@ pub(crate) struct Progress {
     pub(crate) steps: u64,
     /// Lineage of the weights that made the hidden state.
     pub(crate) lineage: u64,
+}
+
+/// Drift of both chains of a scored horizon. Zeroed = none.
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Drifts {
+    pub(crate) classical: Drift,
+    pub(crate) served: Drift,
 }
 
 declare_row! {
@@ -99,13 +108,14 @@ declare_row! {
     one {
     }
     many {
-        classical_stack: [f32; dims.stacks(dims.experts.classical())] by Mix = "least squares around the mix without the network";
-        served_stack: [f32; dims.stacks(dims.experts)] by Mix = "least squares around the mix with the network";
-        classical_pair: [f32; dims.pairs()] by Horizon = "weights of mix and least squares without the network";
-        served_pair: [f32; dims.pairs()] by Horizon = "weights of mix and least squares with the network";
-        covariance: [f32; dims.covariance()] by Stream = "covariance of the linear experts";
-        linear: [f32; dims.horizons() * dims.linear() * linear::WEIGHTS_LEN] by Horizon = "weights of the linear experts";
-        origins: [f32; dims.origins()] by Origin = "regressors of the forecasts in flight";
+        classical_stack: [f32; dims.stacks(dims.experts.classical())] by Mix as ("x") = "least squares around the mix without the network";
+        served_stack: [f32; dims.stacks(dims.experts)] by Mix as ("x") = "least squares around the mix with the network";
+        classical_pair: [f32; dims.pairs()] by Horizon as ("x") = "weights of mix and least squares without the network";
+        served_pair: [f32; dims.pairs()] by Horizon as ("x") = "weights of mix and least squares with the network";
+        covariance: [f32; dims.covariance()] by Stream as ("x") = "covariance of the linear experts";
+        linear: [f32; dims.horizons() * dims.linear() * linear::WEIGHTS_LEN] by Horizon as ("x") = "weights of the linear experts";
+        origins: [f32; dims.origins()] by Origin as ("x") = "regressors of the forecasts in flight";
+        drifts: [Drifts; dims.horizons()] by Horizon as ("----") = "whether errors are what the scales say; a compact row keeps none";
     }
 }
 

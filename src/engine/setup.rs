@@ -7,6 +7,7 @@ use crate::engine::stats::band;
 use crate::engine::work::HORIZONS_MAX;
 use crate::engine::{Config, HorizonPlan, Profile, shape};
 use crate::experts::centre::CentreRates;
+use crate::experts::drift::DriftRates;
 use crate::experts::interpolate::Place;
 use crate::experts::pending::{Flights, Sampling};
 use crate::experts::scale::ScaleRates;
@@ -145,6 +146,7 @@ pub(crate) struct HorizonRules {
     pub(crate) forgetting: f32,
     pub(crate) centre: CentreRates,
     pub(crate) scale: ScaleRates,
+    pub(crate) drift: DriftRates,
     pub(crate) quantile_rate: f32,
 }
 
@@ -159,6 +161,7 @@ impl HorizonRules {
             forgetting: Share::forgetting(stride),
             centre: CentreRates::new(horizon, stride),
             scale: ScaleRates::new(horizon, stride),
+            drift: DriftRates::new(horizon, stride),
             quantile_rate: quantiles::rate(horizon, stride),
         }
     }

@@ -7,6 +7,7 @@
 //!     u = y − served(s), z = u / (s₂ · side)
 //!     shares, linear experts, both centres learn                     share::Share::learn, linear::learn, centre::State::learn
 //!     tracked quantiles, then scale (both chains), then slot visits  quantiles::learn, scale::Scale::learn
+//!     both at the rates of the chain's regime; |u| / s noted last    drift::Drift::regime, drift::Drift::note
 //! b = 1: both OneStep note |u|; Anomaly judges                       scale::OneStep::note, anomaly
 //! Level notes y; ring, profiles, season ring take y                  scale::Level::note, series
 //! regressors, covariance, origins in flight                          linear, origins
@@ -23,7 +24,7 @@
 //! Plain `Pod` structs and `f32` slices that the caller lays into its row; each says what is value-like, scale-like,
 //! square-like or free under re-basing, and has a `rebase` where it is not free. Nothing allocates, nothing is random.
 //!
-//! Pooled priors are not served yet.
+//! A new stream begins where others of its pipeline are: each part's `begin`.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -34,6 +35,7 @@
 pub mod anomaly;
 pub mod base;
 pub mod centre;
+pub mod drift;
 mod expert;
 pub mod interpolate;
 pub mod linear;

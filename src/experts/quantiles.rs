@@ -36,22 +36,23 @@ fn laplace(level: f32) -> f32 {
     (0.5 / tail).ln().copysign(level - 0.5)
 }
 
-/// Learns a matured, standardised error `z`. `matured` counts this event ([`crate::experts::scale::Scale::matured`] + 1
-/// of the served chain, before it learns).
-pub fn learn(levels: &[f32], a: &mut [f32], z: f32, rate: f32, matured: f32) {
-    let fast = (0.6 / matured).min(0.1).max(rate);
+/// Gain g of an event: `rate`, more while few have matured. `matured` counts this event
+/// ([`crate::experts::scale::Scale::matured`] + 1 of the served chain, before it learns).
+#[must_use]
+pub fn gain(rate: f32, matured: f32) -> f32 {
+    (0.6 / matured).min(0.1).max(rate)
+}
+
+/// Learns a matured, standardised error `z` with a [`gain`].
+pub fn learn(levels: &[f32], a: &mut [f32], z: f32, gain: f32) {
     for (a, &level) in a.iter_mut().zip(levels) {
         if level == 0.5 {
             continue;
         }
         // Beyond .05 and .95 an event is rare: twice the rate.
-        let gain = if !(0.05..=0.95).contains(&level) {
-            2.0 * fast
-        } else {
-            fast
-        };
+        let doubled = if (0.05..=0.95).contains(&level) { 1.0 } else { 2.0 };
         let below = z < *a || (z == *a && level > 0.5);
-        *a += gain * (level - if below { 1.0 } else { 0.0 });
+        *a += doubled * gain * (level - if below { 1.0 } else { 0.0 });
     }
     monotone(levels, a);
 }
@@ -182,7 +183,7 @@ mod tests {
             if i >= 2_000 && z > a[1] && z <= a[3] {
                 hits += 1;
             }
-            learn(&LEVELS, &mut a, z, 0.02, i as f32 + 1.0);
+            learn(&LEVELS, &mut a, z, gain(0.02, i as f32 + 1.0));
         }
         assert!((1_560..=1_640).contains(&hits), "80 % of 2000: {hits}");
         assert!(a.windows(2).all(|pair| pair[0] <= pair[1]));
@@ -193,7 +194,7 @@ mod tests {
         let mut a = [0.0; 5];
         start(&LEVELS, &mut a);
         for i in 0..5_000u32 {
-            learn(&LEVELS, &mut a, 0.0, 0.04, i as f32 + 1.0);
+            learn(&LEVELS, &mut a, 0.0, gain(0.04, i as f32 + 1.0));
         }
         assert!(a.iter().all(|a| a.abs() < 0.1), "{a:?}");
         assert!(a.windows(2).all(|pair| pair[0] <= pair[1]));

@@ -7,6 +7,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::experts::drift::{DriftRates, Regime};
 use crate::experts::{STILL, TINY};
 use crate::series::Rebase;
 
@@ -30,8 +31,10 @@ pub struct ScaleRates {
     pub long: f32,
     /// Slot spread, per visit: min(.2, .03 n^.5).
     pub slot: f32,
-    /// θ: .005 n^.5 b^−.6.
+    /// θ but for θ_0: .005 n^.5 b^−.6.
     pub theta: f32,
+    /// θ_0: as θ where there is no drift.
+    pub factor: f32,
 }
 
 impl ScaleRates {
@@ -39,11 +42,24 @@ impl ScaleRates {
     #[must_use]
     pub fn new(horizon: u32, stride: u32) -> Self {
         let boost = (stride as f32).sqrt();
+        let theta = 0.005 * boost * (horizon as f32).powf(-0.6);
         Self {
             short: (0.02 * boost).min(0.3),
             long: (0.0015 * boost).min(0.05),
             slot: (0.03 * boost).min(0.2),
-            theta: 0.005 * boost * (horizon as f32).powf(-0.6),
+            theta,
+            factor: theta,
+        }
+    }
+
+    /// The rates under a regime.
+    #[must_use]
+    pub fn under(&self, regime: &Regime, drift: &DriftRates) -> Self {
+        Self {
+            long: regime.rate(self.long, drift),
+            slot: self.slot * regime.steady,
+            factor: self.factor * regime.steady,
+            ..*self
         }
     }
 }
@@ -267,10 +283,11 @@ impl Scale {
         }
         if scale > 0.0 {
             let excess = (u.abs() / scale).min(5.0) - 1.0;
-            for (theta, x) in self.theta.iter_mut().zip(features) {
+            let (factor, others) = self.theta.split_first_mut().expect("θ has seven parts");
+            for (theta, x) in others.iter_mut().zip(&features[1..]) {
                 *theta = (*theta + rates.theta * excess * x).clamp(-0.3, 1.2);
             }
-            self.theta[0] = (self.theta[0]).clamp(-0.7, 0.7);
+            *factor = (*factor + rates.factor * excess * features[0]).clamp(-0.7, 0.7);
         }
         let cold = COLD / (self.matured + COLD - 1.0);
         self.short += (miss - self.short) * rates.short.max(cold.min(1.0));

@@ -3,6 +3,7 @@
 mod batching;
 mod capacity;
 mod compact;
+mod drift;
 mod hostile;
 mod learning;
 mod model;

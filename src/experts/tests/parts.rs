@@ -4,9 +4,10 @@ use bytemuck::Zeroable;
 
 use crate::experts::base::{Bases, SHARES};
 use crate::experts::centre::{State, Weights};
+use crate::experts::drift::{Drift, DriftRates};
 use crate::experts::linear;
 use crate::experts::pending::{self, Issued, Sampling};
-use crate::experts::scale::Scale;
+use crate::experts::scale::{FEATURES, Scale, ScaleRates};
 use crate::experts::share::Share;
 use crate::experts::{ExpertSet, mixture, origins, stack};
 use crate::series::calendar::Calendar;
@@ -53,6 +54,7 @@ pub(crate) struct Chain {
     pub(crate) stack: Vec<f32>,
     pub(crate) pair: Vec<f32>,
     pub(crate) scale: Scale,
+    pub(crate) drift: Drift,
     pub(crate) spreads: Vec<f32>,
 }
 
@@ -69,6 +71,7 @@ impl Chain {
             stack,
             pair,
             scale: Scale::START,
+            drift: Drift::zeroed(),
             spreads: vec![0.0; slots],
         }
     }
@@ -88,6 +91,29 @@ impl Chain {
             mix: self.mixture.as_mut_slice(),
             stack: self.stack.as_mut_slice(),
             pair: self.pair.as_mut_slice(),
+        }
+    }
+}
+
+impl Chain {
+    /// Rates of the scale under the chain's regime.
+    pub(crate) fn rates(&self, sampling: &Sampling) -> ScaleRates {
+        let drift = DriftRates::new(sampling.horizon, sampling.stride);
+        ScaleRates::new(sampling.horizon, sampling.stride).under(&self.drift.regime(), &drift)
+    }
+
+    pub(crate) fn learn(
+        &mut self,
+        (sampling, slot, visits): (&Sampling, usize, f32),
+        u: f32,
+        issued: (f32, &[f32; FEATURES]),
+    ) {
+        let rates = self.rates(sampling);
+        self.scale
+            .learn(&rates, u, issued, &mut self.spreads[slot], visits);
+        if issued.0 > 0.0 {
+            let drift = DriftRates::new(sampling.horizon, sampling.stride);
+            self.drift.note(&drift, u.abs() / issued.0);
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::experts::base::{self, Bases, Now, Past, SHARES};
 use crate::experts::centre::CentreRates;
 use crate::experts::linear::{self, Vector, covariance};
 use crate::experts::pending::{self, Flights, Issued};
-use crate::experts::scale::{Circumstances, Level, OneStep, ScaleRates, width_feature};
+use crate::experts::scale::{Circumstances, Level, OneStep, width_feature};
 use crate::experts::share::Share;
 use crate::experts::{ExpertSet, mixture, origins, quantiles, stack};
 use crate::series::Rebase;
@@ -198,30 +198,16 @@ impl Toy {
             if issued.served_scale > 0.0 {
                 let z = quantiles::standardised(u, issued.served_scale, issued.side);
                 let matured = scored.served.scale.matured() + 1.0;
-                quantiles::learn(
-                    &LEVELS,
-                    &mut scored.a,
-                    z,
-                    quantiles::rate(horizon, stride),
-                    matured,
-                );
+                let gain = quantiles::gain(quantiles::rate(horizon, stride), matured);
+                let steady = scored.served.drift.regime().steady;
+                quantiles::learn(&LEVELS, &mut scored.a, z, gain * steady);
             }
             scored.visits[slot] += 1.0;
-            let (rates, visits) = (ScaleRates::new(horizon, stride), scored.visits[slot]);
+            let at = (&scored.sampling, slot, scored.visits[slot]);
             let before = (issued.classical_scale, &issued.classical_features);
-            let chain = &mut scored.classical;
-            chain.scale.learn(
-                &rates,
-                y - issued.classical,
-                before,
-                &mut chain.spreads[slot],
-                visits,
-            );
+            scored.classical.learn(at, y - issued.classical, before);
             let before = (issued.served_scale, &issued.served_features);
-            let chain = &mut scored.served;
-            chain
-                .scale
-                .learn(&rates, u, before, &mut chain.spreads[slot], visits);
+            scored.served.learn(at, u, before);
         }
         surprise.map(|x| self.anomaly.judge(x, 12))
     }
@@ -268,7 +254,6 @@ impl Toy {
         let set = self.set;
         let mut experts = self.forecasts(k, x, &now, &ahead);
         let scored = &mut self.scored[k];
-        let rates = ScaleRates::new(horizon, scored.sampling.stride);
         let classical = set.classical().len();
         let kept_classical = scored.classical.weights().centre(&experts[..classical]);
         let (m1, centre) = (kept_classical.parts[0], kept_classical.served);
@@ -282,7 +267,10 @@ impl Toy {
             width: 0.0,
             steps: self.step,
         };
-        let classical_features = scored.classical.scale.features(&rates, &circumstances);
+        let classical_features = scored
+            .classical
+            .scale
+            .features(&scored.classical.rates(&scored.sampling), &circumstances);
         let s = scored.classical.scale.scale(&classical_features);
         experts[classical] = centre + s * o50;
         let kept_served = scored.served.weights().centre(&experts);
@@ -292,7 +280,10 @@ impl Toy {
         circumstances.slot_spread = scored.served.spreads[target];
         circumstances.one_step = &self.one_step[1];
         circumstances.width = width_feature(o90 - o10);
-        let served_features = scored.served.scale.features(&rates, &circumstances);
+        let served_features = scored
+            .served
+            .scale
+            .features(&scored.served.rates(&scored.sampling), &circumstances);
         let s2 = scored.served.scale.scale(&served_features);
         let side = quantiles::side(o10, o50, o90);
         let mut out = Out {
