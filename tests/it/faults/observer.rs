@@ -124,6 +124,9 @@ struct Judge {
 impl Judge {
     fn take(&mut self, topic: Topic, partition: i32, record: Record) {
         let records = self.seen.records.entry((topic, partition)).or_default();
+        if topic == Topic::Input && self.allowance.input_anew && record.offset == 0 {
+            records.clear();
+        }
         if let Some(last) = records.last().filter(|last| last.offset >= record.offset) {
             let text = format!(
                 "{topic:?}/{partition}: offset {} after {}",

@@ -89,6 +89,8 @@ pub(crate) struct Allowance {
     pub(crate) lost: Vec<Span>,
     /// There was a lag: forecasts may leave horizons out. What is left is compared byte by byte.
     pub(crate) thin: bool,
+    /// The input topic was deleted and made again: its offsets begin anew.
+    pub(crate) input_anew: bool,
 }
 
 /// What a comparison has counted.

@@ -186,6 +186,10 @@ fn created_anew_and_outgrown(broker: &Broker, seed: u64) -> Result<(), Violation
         read.iter().all(|(_, metadata)| metadata.starts_with("2;")),
         "{read:?}"
     );
+    rig.observer.allow(Allowance {
+        input_anew: true,
+        ..Allowance::default()
+    });
     create_anew(&rig);
     outgrow(&rig, &read);
     await_reasons(&rig, &daemon, "no committed offset")?;
