@@ -283,7 +283,7 @@ impl Scale {
         }
         if scale > 0.0 {
             let excess = (u.abs() / scale).min(5.0) - 1.0;
-            let (factor, others) = self.theta.split_first_mut().expect("θ has seven parts");
+            let [factor, others @ ..] = &mut self.theta;
             for (theta, x) in others.iter_mut().zip(&features[1..]) {
                 *theta = (*theta + rates.theta * excess * x).clamp(-0.3, 1.2);
             }

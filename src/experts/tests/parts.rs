@@ -7,7 +7,7 @@ use crate::experts::centre::{State, Weights};
 use crate::experts::drift::{Drift, DriftRates};
 use crate::experts::linear;
 use crate::experts::pending::{self, Issued, Sampling};
-use crate::experts::scale::{FEATURES, Scale, ScaleRates};
+use crate::experts::scale::{Circumstances, FEATURES, Scale, ScaleRates};
 use crate::experts::share::Share;
 use crate::experts::{ExpertSet, mixture, origins, stack};
 use crate::series::calendar::Calendar;
@@ -96,8 +96,14 @@ impl Chain {
 }
 
 impl Chain {
+    /// φ of a forecast.
+    pub(crate) fn features(&mut self, sampling: &Sampling, of: &Circumstances<'_>) -> [f32; FEATURES] {
+        let rates = self.rates(sampling);
+        self.scale.features(&rates, of)
+    }
+
     /// Rates of the scale under the chain's regime.
-    pub(crate) fn rates(&self, sampling: &Sampling) -> ScaleRates {
+    fn rates(&self, sampling: &Sampling) -> ScaleRates {
         let drift = DriftRates::new(sampling.horizon, sampling.stride);
         ScaleRates::new(sampling.horizon, sampling.stride).under(&self.drift.regime(), &drift)
     }

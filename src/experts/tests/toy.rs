@@ -267,10 +267,7 @@ impl Toy {
             width: 0.0,
             steps: self.step,
         };
-        let classical_features = scored
-            .classical
-            .scale
-            .features(&scored.classical.rates(&scored.sampling), &circumstances);
+        let classical_features = scored.classical.features(&scored.sampling, &circumstances);
         let s = scored.classical.scale.scale(&classical_features);
         experts[classical] = centre + s * o50;
         let kept_served = scored.served.weights().centre(&experts);
@@ -280,10 +277,7 @@ impl Toy {
         circumstances.slot_spread = scored.served.spreads[target];
         circumstances.one_step = &self.one_step[1];
         circumstances.width = width_feature(o90 - o10);
-        let served_features = scored
-            .served
-            .scale
-            .features(&scored.served.rates(&scored.sampling), &circumstances);
+        let served_features = scored.served.features(&scored.sampling, &circumstances);
         let s2 = scored.served.scale.scale(&served_features);
         let side = quantiles::side(o10, o50, o90);
         let mut out = Out {

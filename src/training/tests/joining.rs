@@ -182,7 +182,6 @@ fn ratio(joined: [f64; 4], alone: [f64; 4]) -> f64 {
 }
 
 #[test]
-#[ignore = "trains fifty streams: a quarter of a minute of one core"]
 fn a_stream_that_joins_begins_where_the_others_are() {
     let steps = 700;
     let mut pipeline = Pipeline::new();
