@@ -1,21 +1,19 @@
 //! A row's step after the network: the served forecast, what is kept of it, what is published, the tape.
 
-use crate::engine::advance::{Context, betas, target_slot};
+use crate::engine::advance::{Context, target_slot};
 use crate::engine::batch::Verdict;
+use crate::engine::between::centre_at;
 use crate::engine::output::{Issue, OutputSlot, Outputs};
 use crate::engine::priors;
 use crate::engine::row::Row;
 use crate::engine::setup::{Grid, QUANTILES_MAX};
 use crate::engine::tape::TapeRow;
 use crate::engine::wave::{Job, RowResults};
-use crate::engine::work::{EXPERTS_MAX, HorizonWork, Work};
+use crate::engine::work::{EXPERTS_MAX, Work};
 use crate::engine::{ModelVersion, PartitionStats, Status, TapeBuffer};
-use crate::experts::base::{SHARES, disagreement, forecasts};
-use crate::experts::centre::Weights;
-use crate::experts::interpolate::Place;
+use crate::experts::base::disagreement;
 use crate::experts::scale::{Circumstances, width_feature};
-use crate::experts::stack::CENTRES;
-use crate::experts::{Expert, ExpertSet, linear, mixture, pending, quantiles};
+use crate::experts::{Expert, ExpertSet, mixture, pending, quantiles};
 use crate::series::calendar::Calendar;
 
 /// Normalised numbers beyond this are no forecast: f32 would overflow on the way back to original units.
@@ -324,55 +322,6 @@ fn finite(x: f32, otherwise: f32) -> f32 {
     } else {
         x.clamp(-VALUE_MAX, VALUE_MAX)
     }
-}
-
-/// The served centre at a published horizon: exact where it is scored; else bases evaluated exactly at `h`, and weights,
-/// shares and the network's residual between those of the scored horizons around it.
-fn centre_at(context: &Context<'_>, row: &Row<'_>, work: &Work, h: u32, place: Place) -> f32 {
-    let (low, high): (&HorizonWork, &HorizonWork) = (&work.horizons[place.low], &work.horizons[place.high]);
-    if context.setup.plan.scored[place.low] == h {
-        return low.served.served;
-    }
-    let set = context.setup.experts();
-    let ahead = row.past(context.grid, work.local_ms).ahead(h);
-    let mut shares = [0.0; SHARES];
-    place.between_all(&betas(row, place.low), &betas(row, place.high), &mut shares);
-    let mut each = [0.0; EXPERTS_MAX];
-    forecasts(set.classical(), &work.now, &ahead, &shares, &mut each);
-    let scored = [low, high].map(|at| (&at.forecasts[..], &at.ahead));
-    let origin = work.origin(&context.grid.calendar);
-    linear::between(set, &origin, (place, scored), &ahead, &mut each);
-    if let Some(network) = set.index_of(Expert::Network) {
-        let few = set.classical().len();
-        let classical = blend(
-            [place.low, place.high].map(|k| row.classical_weights(k, few)),
-            place,
-            &each[..few],
-        );
-        let unit = place.between_logs(low.unit, high.unit);
-        each[network] = classical + unit * place.between(low.residual, high.residual);
-    }
-    blend(
-        [place.low, place.high].map(|k| row.served_weights(k, set.len())),
-        place,
-        &each[..set.len()],
-    )
-}
-
-/// Centre of `forecasts` (E) by the weights between two scored horizons.
-fn blend([low, high]: [Weights<'_>; 2], place: Place, forecasts: &[f32]) -> f32 {
-    let experts = forecasts.len();
-    let (mut mix, mut stack) = ([0.0; EXPERTS_MAX], [0.0; EXPERTS_MAX]);
-    let mut pair = [0.0; CENTRES];
-    place.between_all(low.mix, high.mix, &mut mix);
-    place.between_all(low.stack, high.stack, &mut stack);
-    place.between_all(low.pair, high.pair, &mut pair);
-    let weights = Weights {
-        mix: &mix[..experts],
-        stack: &stack[..low.stack.len()],
-        pair: &pair[..low.pair.len()],
-    };
-    weights.centre(forecasts).served
 }
 
 /// Whether a stream is on the tape: by its hash, so that it is the same ones for ever.

@@ -24,6 +24,7 @@
 
 mod advance;
 mod batch;
+mod between;
 mod carry;
 mod clock;
 mod compact;

@@ -3,9 +3,8 @@
 use crate::engine::Anomaly;
 use crate::experts::base::{Bases, Now};
 use crate::experts::centre::Centre;
-use crate::experts::linear::{Origin, Vector};
+use crate::experts::linear::Vector;
 use crate::experts::scale::FEATURES;
-use crate::series::calendar::Calendar;
 
 /// Most scored horizons: a list of eight and horizon 1.
 pub(crate) const HORIZONS_MAX: usize = 9;
@@ -60,16 +59,4 @@ pub(crate) struct Work {
     pub(crate) anomaly: Option<Anomaly>,
     /// (K).
     pub(crate) horizons: [HorizonWork; HORIZONS_MAX],
-}
-
-impl Work {
-    /// What the linear experts' forecasts are made of.
-    pub(crate) const fn origin<'a>(&'a self, calendar: &'a Calendar) -> Origin<'a> {
-        Origin {
-            calendar,
-            x: &self.regressors,
-            sigma: self.sigma,
-            last: self.now.last,
-        }
-    }
 }

@@ -263,6 +263,9 @@ impl Scale {
 
     /// Learns a matured error `u` = y − f of a forecast with scale `scale` (0: none) and `features`. `slot` is the
     /// spread of the target's slot of this chain, `visits` its visits with this one counted.
+    ///
+    /// # Panics
+    /// Never: θ has seven parts.
     #[allow(clippy::too_many_arguments, reason = "a kernel over pieces of the row")]
     pub fn learn(
         &mut self,

@@ -246,8 +246,7 @@ impl Toy {
 
     fn issue(&mut self, k: usize, x: &Vector, [o10, o50, o90]: [f32; 3]) -> Out {
         let horizon = self.scored[k].sampling.horizon;
-        let past = self.past();
-        let (now, ahead) = (past.now(), past.ahead(horizon));
+        let (now, ahead) = (self.past().now(), self.past().ahead(horizon));
         let target = self
             .calendar
             .spread_slot(self.local_ms(self.step + u64::from(horizon)));
@@ -256,7 +255,7 @@ impl Toy {
         let scored = &mut self.scored[k];
         let classical = set.classical().len();
         let kept_classical = scored.classical.weights().centre(&experts[..classical]);
-        let (m1, centre) = (kept_classical.parts[0], kept_classical.served);
+        let centre = kept_classical.served;
         let mut circumstances = Circumstances {
             forecast: centre,
             disagreement: base::disagreement(set, set, &experts, centre),
@@ -284,7 +283,7 @@ impl Toy {
             day: ahead.day,
             week: ahead.week,
             experts,
-            m1,
+            m1: kept_classical.parts[0],
             classical: centre,
             s,
             served,
