@@ -127,7 +127,7 @@ pub(crate) fn codes_of(fields: Vec<(usize, String)>) -> Vec<Field> {
 }
 
 /// Declares a row: `one` fields hold a single Pod struct, `many` fields as many values as the expression over the
-/// dimensions says, `by` what they are kept ([`Keyed`]), `as` codes ([`Storage`]) that the words of a compact row rest by:
+/// dimensions says, `by` what they are kept ([`Keyed`]), `as` codes (`Storage`) that the words of a compact row rest by:
 /// of one value, or of all; without them a field rests as it is. What stands behind `since 2` is not in rows of format 1, which are
 /// thereby a beginning of those of today. Makes `Counts` (how many values each field has), `Row<'a>` (the view), `fields`
 /// (the table) and `take_over` (from a row of other dimensions).

@@ -1,6 +1,6 @@
 //! Where a new stream begins: the mean of what streams of the pipeline have learnt (DESIGN, cold start).
 //!
-//! A row on the tape now and then brings what its stream has learnt along ([`is_due`]); the trainer averages it and puts
+//! A row on the tape now and then brings what its stream has learnt along (`is_due`); the trainer averages it and puts
 //! it into the versions that it offers. A stream that begins takes it from the version that serves: its state stays a
 //! function of its own records and the switch log. Per scored horizon, in this order, all free of units:
 //! ```text
@@ -25,7 +25,7 @@ const DIGITS: usize = 8;
 /// The mean of what streams have learnt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Priors {
-    /// What the values are of: another pipeline's are not taken ([`form_of`]).
+    /// What the values are of: another pipeline's are not taken (`form_of`).
     pub form: u64,
     /// See the module's text; finite.
     pub values: Vec<f32>,

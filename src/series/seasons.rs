@@ -10,7 +10,7 @@
 //! **Other cycles** (a machine's 37 steps) are looked for in the ring: d(l) = mean (x_t − x_{t−l})² over the steps held, one
 //! lag per step in ascending order, and v(l) = d(l) · l / Σ_{i ≤ l} d(i), the cumulative mean normalised difference of a
 //! pitch detector (de Cheveigné & Kawahara 2002, YIN, eq. 8): 1 for noise, 2 for a random walk, near 0 at a period. The
-//! shortest local minimum that no later one clearly undercuts is the sweep's; one that wins [`SWEEPS`] sweeps in a row takes
+//! shortest local minimum that no later one clearly undercuts is the sweep's; one that wins `SWEEPS` sweeps in a row takes
 //! the place of the main season where that is clearly worse or left out, or of the short one where the main season does not
 //! fit the ring (a day of minutes stays: the ring says nothing about it). Multiples and divisors of the one in use are no other
 //! cycle. The ring at several periods' distance then says which neighbour it is to the step. A cycle so found gives way again

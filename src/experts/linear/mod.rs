@@ -1,6 +1,6 @@
 //! Linear autoregression, one covariance for all horizons and bases (RECIPE §3).
 //!
-//! At step t with regressors x ([`regressors`], in σ), base B and scored horizon b:
+//! At step t with regressors x ([`regressors()`], in σ), base B and scored horizon b:
 //! ```text
 //! f = B(t + b) + σ w'x                                      forecast
 //! u = P x, P ← (P − u u' / (λ + x'u)) / λ, ridge            covariance, every step
