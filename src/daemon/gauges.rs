@@ -64,7 +64,7 @@ pub(crate) fn exposition(board: &Board, metrics: &Metrics, totals: &TrainerTotal
 fn raise(metrics: &Metrics, totals: &TrainerTotals, pipeline: &str, view: &TrainingView) {
     let none = Stats::default();
     let stats = view.stats.as_ref().unwrap_or(&none);
-    let now: [(&'static str, f64); 10] = [
+    let now: [(&'static str, f64); 9] = [
         ("tidecast_model_failures_total", of_count(view.failures)),
         ("tidecast_training_cpu_seconds_total", view.cpu_seconds),
         ("tidecast_training_batches_total", of_count(stats.batches)),
@@ -73,7 +73,6 @@ fn raise(metrics: &Metrics, totals: &TrainerTotals, pipeline: &str, view: &Train
         ("tidecast_training_refused_total", of_count(stats.refused)),
         ("tidecast_training_rollbacks_total", of_count(stats.rollbacks)),
         ("tidecast_training_resets_total", of_count(stats.resets)),
-        ("tidecast_training_rested_total", of_count(stats.batches_rested)),
         ("tidecast_training_non_finite_total", of_count(stats.non_finite)),
     ];
     let refused = ("tidecast_tape_rows_refused_total", of_count(stats.rows_refused));

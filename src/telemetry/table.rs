@@ -242,10 +242,6 @@ pub const TABLE: &[Row] = &[
         "Times that the trained weights were set back to the served ones",
     ),
     counter(
-        "tidecast_training_rested_total",
-        "Mini-batches left out because later rows paid for what was learnt by heart",
-    ),
-    counter(
         "tidecast_training_non_finite_total",
         "Mini-batches whose loss or gradient was not finite",
     ),

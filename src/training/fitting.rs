@@ -1,13 +1,13 @@
-//! Training loss against the loss on later rows: capacity, and when to stop (early stopping; Prechelt 1998).
+//! Training loss against the loss on later rows: what they say of the network's capacity.
 
-use crate::engine::fit::{Capacity, Fit};
+#[cfg(test)]
+use crate::engine::fit::Capacity;
+use crate::engine::fit::Fit;
 
 /// Comparisons that the means reach back over.
 const REACH: f64 = 24.0;
 /// Fewer say nothing.
 const COMPARISONS_MIN: u64 = 24;
-/// The gain on fresh rows has fallen when it is this far below its best.
-const FALLEN: f64 = 0.01;
 
 /// Losses of the averaged weights and of a silent network, on the same rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,15 +38,12 @@ pub(crate) struct Fitting {
     /// Own and silent on material, own and silent on fresh rows.
     pub(crate) means: [f64; 4],
     pub(crate) comparisons: u64,
-    /// Best gain on fresh rows since training began or began again.
-    pub(crate) best: f64,
 }
 
 impl Fitting {
     pub(crate) const START: Self = Self {
         means: [0.0; 4],
         comparisons: 0,
-        best: 0.0,
     };
 
     /// Takes a comparison.
@@ -56,9 +53,6 @@ impl Fitting {
         let newest = [material.own, material.silent, fresh.own, fresh.silent];
         for (mean, newest) in self.means.iter_mut().zip(newest) {
             *mean += rate * (newest - *mean);
-        }
-        if let Some(fit) = self.fit() {
-            self.best = self.best.max(fit.fresh);
         }
     }
 
@@ -70,13 +64,6 @@ impl Fitting {
             trained: gain(own, silent),
             fresh: gain(fresh_own, fresh_silent),
         })
-    }
-
-    /// Whether training should rest: the weights learn their rows by heart, and what comes after pays for it. New rows on
-    /// the tape bring the gains together again, and training goes on.
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.fit()
-            .is_some_and(|fit| fit.capacity() == Capacity::Overfits && fit.fresh < self.best - FALLEN)
     }
 }
 
@@ -93,25 +80,16 @@ mod tests {
     }
 
     #[test]
-    fn training_rests_while_later_rows_pay_for_it_and_goes_on_after() {
+    fn fit_needs_comparisons_and_follows_the_newest() {
         let mut fitting = Fitting::START;
         after(&mut fitting, 0.05, 0.04, 23);
         assert_eq!(fitting.fit(), None);
         after(&mut fitting, 0.05, 0.04, 20);
-        assert!(!fitting.is_stopped());
+        assert_ne!(fitting.fit().unwrap().capacity(), Capacity::Overfits);
         after(&mut fitting, 0.15, 0.0, 100);
         assert_eq!(fitting.fit().unwrap().capacity(), Capacity::Overfits);
-        assert!(fitting.is_stopped());
         after(&mut fitting, 0.05, 0.04, 100);
-        assert!(!fitting.is_stopped());
-    }
-
-    #[test]
-    fn a_gap_alone_does_not_stop_what_still_gains() {
-        let mut fitting = Fitting::START;
-        after(&mut fitting, 0.2, 0.05, 100);
-        assert_eq!(fitting.fit().unwrap().capacity(), Capacity::Overfits);
-        assert!(!fitting.is_stopped());
+        assert_ne!(fitting.fit().unwrap().capacity(), Capacity::Overfits);
     }
 
     #[test]

@@ -116,8 +116,6 @@ pub struct Stats {
     pub rollbacks: u64,
     /// Times the trained weights were set back to the served ones: loss spike, non-finite, or refused for long.
     pub resets: u64,
-    /// Mini-batches owed and left out while training rested: it had begun to learn its rows by heart.
-    pub batches_rested: u64,
     /// Mini-batches whose loss or gradient was not finite.
     pub non_finite: u64,
 }

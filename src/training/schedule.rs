@@ -81,11 +81,6 @@ impl Schedule {
         self.owed -= 1.0;
     }
 
-    /// What is owed will not be trained; gives how many whole mini-batches that is.
-    pub(crate) fn forgive(&mut self) -> u64 {
-        std::mem::take(&mut self.owed) as u64
-    }
-
     /// A mini-batch changed the weights.
     pub(crate) fn trained(&mut self) {
         self.trained += 1;

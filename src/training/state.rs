@@ -106,9 +106,9 @@ struct Header {
     batches_since: u64,
     update: Vec<[u64; 3]>,
     regret: Vec<[u64; 3]>,
-    /// Means, best gain, comparisons; files of before have none.
+    /// Means, comparisons; files of before have none.
     #[serde(default)]
-    fitting: Option<([u64; 4], u64, u64)>,
+    fitting: Option<([u64; 4], u64)>,
 }
 
 fn bits(pairs: &[Pair]) -> Vec<[u64; 3]> {
@@ -176,11 +176,7 @@ impl State {
             batches_since: self.batches_since,
             update: bits(&self.update),
             regret: bits(&self.regret),
-            fitting: Some((
-                self.fitting.means.map(f64::to_bits),
-                self.fitting.best.to_bits(),
-                self.fitting.comparisons,
-            )),
+            fitting: Some((self.fitting.means.map(f64::to_bits), self.fitting.comparisons)),
         };
         let header = serde_json::to_vec(&header).expect("numbers are JSON");
         let count = learner.params.len();
@@ -273,9 +269,8 @@ impl State {
             regret: pairs(&header.regret),
             fitting: header
                 .fitting
-                .map_or(Fitting::START, |(means, best, comparisons)| Fitting {
+                .map_or(Fitting::START, |(means, comparisons)| Fitting {
                     means: means.map(f64::from_bits),
-                    best: f64::from_bits(best),
                     comparisons,
                 }),
         };
@@ -301,7 +296,6 @@ impl State {
             && learner.powers.iter().all(|power| (0.0..=1.0).contains(power))
             && self.owed.iter().all(|count| count.is_finite())
             && self.fitting.means.iter().all(|mean| mean.is_finite())
-            && self.fitting.best.is_finite()
     }
 }
 

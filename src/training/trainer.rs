@@ -118,10 +118,6 @@ impl Trainer {
         if !self.schedule.is_due() || self.tape.material_rows() < rows_min {
             return Step::Idle;
         }
-        if self.fitting.is_stopped() {
-            self.stats.batches_rested += self.schedule.forgive();
-            return Step::Idle;
-        }
         self.train()
     }
 
@@ -459,11 +455,6 @@ impl Trainer {
     #[cfg(test)]
     pub(crate) fn parts(&mut self) -> (&mut Learner, &mut Schedule) {
         (&mut self.learner, &mut self.schedule)
-    }
-
-    #[cfg(test)]
-    pub(crate) const fn fitting(&mut self) -> &mut Fitting {
-        &mut self.fitting
     }
 
     #[cfg(test)]

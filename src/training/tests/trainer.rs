@@ -3,7 +3,6 @@ use std::sync::Arc;
 use super::{HORIZONS, Plant, config, dims, first_model};
 use crate::engine::{Model, ModelVersion, Origin};
 use crate::nn::{Batch, Params};
-use crate::training::fitting::{Fitting, Losses};
 use crate::training::learner::Learner;
 use crate::training::tape::{Layout, Tape};
 use crate::training::{Config, Offer, Reason, Step, Trainer};
@@ -356,29 +355,6 @@ fn the_gradient_by_lag_is_measured() {
         lags.iter().all(|(_, norm)| norm.is_finite()) && lags[0].1 > 0.0,
         "{lags:?}"
     );
-}
-
-#[test]
-fn training_rests_while_later_rows_pay_for_it() {
-    let mut house = House::new(config(), 3);
-    house.rounds(40);
-    let trained = house.trainer.stats().batches;
-    assert!(trained > 0);
-    let losses = |gain: f64| Losses {
-        own: 1.0 - gain,
-        silent: 1.0,
-    };
-    let fitting = house.trainer.fitting();
-    *fitting = Fitting::START;
-    (0..40).for_each(|_| fitting.push(&losses(0.1), &losses(0.1)));
-    (0..100).for_each(|_| fitting.push(&losses(0.3), &losses(0.0)));
-    house.round();
-    let stats = house.trainer.stats();
-    assert_eq!(stats.batches, trained, "it rests");
-    assert!(stats.batches_rested > 0 && stats.batches_owed == 0.0, "{stats:?}");
-    *house.trainer.fitting() = Fitting::START;
-    house.rounds(4);
-    assert!(house.trainer.stats().batches > trained, "it goes on");
 }
 
 #[test]

@@ -374,6 +374,10 @@ impl Found<'_> {
 impl Expected {
     fn compare(&self, place: Place, found: &Found<'_>, allowance: &Allowance) -> Result<(), Violation> {
         let (wanted, got) = (&self.record, found.record);
+        // What it would be late for was lost before it was read.
+        if self.name == "late" && found.topic == Topic::Forecasts && allowance.is_behind_a_loss(place) {
+            return Ok(());
+        }
         require(found.topic == self.topic, Check::Outcome, || {
             format!("{place:?} is in {:?}, not in {:?}", found.topic, self.topic)
         })?;
