@@ -144,8 +144,25 @@ where
             for place in 0..self.crew.slots.len() {
                 self.hear_model(place, version, &found);
             }
+            self.ask_for_left_out();
         }
         Ok(())
+    }
+
+    /// One load less is under way: there is room for what was wished for beyond [`MODELS_MAX`].
+    fn ask_for_left_out(&mut self) {
+        for place in 0..self.crew.slots.len() {
+            let Phase::Asking(asking) = &self.crew.slots[place].phase else {
+                continue;
+            };
+            let Wish::Models(versions) = &asking.wish else {
+                continue;
+            };
+            let versions = versions.clone();
+            if let Err(error) = self.ask_for_models(&versions) {
+                self.wait(place, error.to_string());
+            }
+        }
     }
 
     fn hear_answer(&mut self, place: usize, ticket: u64, answer: &Result<Answer, Error>) {

@@ -373,6 +373,17 @@ fn a_version_whose_load_never_ends_holds_up_no_other_partition() {
 }
 
 #[test]
+fn a_version_beyond_those_loaded_at_once_is_loaded_after_them() {
+    let cluster = cluster(RECORDS);
+    let log: Vec<_> = (0..8).map(|at| format!("{at}:{}", at + 1)).collect();
+    commit(&cluster, 0, 10, &format!("1;0;{}", log.join(",")));
+    commit(&cluster, 1, 10, "1;0;0:9");
+    cluster.borrow_mut().newest = 9;
+    let (mut worker, _, _) = worker(&cluster);
+    assert!(turn_until_done(&cluster, &mut worker));
+}
+
+#[test]
 fn a_log_with_another_record_where_the_last_one_was_committed_is_parked_and_one_without_it_is_not() {
     let done = || {
         let cluster = cluster(RECORDS);
