@@ -69,6 +69,10 @@ fn last_stamp(log: &str) -> Option<DateTime<FixedOffset>> {
 }
 
 /// The daemon's own lines, of which a signal that it answers makes it write one, show the clock that was set.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the machine's clock is what the daemon's is compared with"
+)]
 fn shown(rig: &Rig<'_>, daemon: &Daemon, offset_ms: i64) -> Result<(), Violation> {
     rig.wait(&format!("its log is stamped {offset_ms} ms off"), || {
         daemon.signal("HUP");
