@@ -5,6 +5,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -166,6 +167,42 @@ fn allocation_none_per_record_after_warm_up() {
     let before = ALLOCATIONS.with(Cell::get);
     drop(std::hint::black_box(vec![0u8; 100]));
     assert_eq!(ALLOCATIONS.with(Cell::get) - before, 1);
+}
+
+/// Ids that never come back, as a broken producer makes them: nothing of them is kept, on the whole way from bytes to the
+/// engine, and the streams that were there first are served.
+#[test]
+fn allocation_none_for_millions_of_ids_over_capacity() {
+    const ROUNDS: i64 = 50;
+    const BOMB: usize = 5_000_000 / ROUNDS as usize;
+    let mut path = Path::new();
+    for minute in 0..200 {
+        path.turn(&messages(minute));
+    }
+    let mut strangers: Vec<_> = messages(0).into_iter().cycle().take(2000).collect();
+    let mut next = 0_u64;
+    let (mut forecasts, mut allocations) = (0, 0);
+    for minute in 200..200 + ROUNDS {
+        for _ in 0..BOMB / strangers.len() {
+            for record in &mut strangers {
+                record.clear();
+                let seconds = 1_767_607_200 + minute * 60;
+                write!(record, r#"{{"id":"pump-{next:016x}","t":{seconds},"v":1}}"#).unwrap();
+                next += 1;
+            }
+            let before = ALLOCATIONS.with(Cell::get);
+            assert_eq!(path.turn(&strangers), 0);
+            // The first are the first ever of their kind: whatever grows for them has grown after that.
+            if next > 2 * BOMB as u64 {
+                allocations += ALLOCATIONS.with(Cell::get) - before;
+            }
+        }
+        forecasts += path.turn(&messages(minute));
+    }
+    assert_eq!((next, forecasts), (5_000_000, ROUNDS as usize * STREAMS));
+    assert_eq!(path.state.stats().outcomes.over_capacity, next);
+    assert_eq!(path.state.streams(), STREAMS);
+    assert_eq!(allocations, 0, "allocations for ids over capacity");
 }
 
 /// A snapshot of all streams, and its engine.
