@@ -2,7 +2,7 @@
 #   make help            these lines
 #   make demo            build, then broker + simulated plant + daemon, forecasts live   (ARGS='--seconds 20')
 #   make test            every test, those against a real Apache Kafka too                (ARGS='cadence' runs the tests of that name)
-#   make soak            the simulation and the fault suite for as long as asked          (FOR=3600, seconds)
+#   make soak            the simulation and the fault suite, half of FOR=3600 seconds each
 #   make lint            format, clippy, documentation, tests/it/tidy.rs, the systemd unit
 #   make bench           benches of the parts
 #   make run             the daemon in the foreground                                     (CONFIG=my.toml)
@@ -35,7 +35,7 @@ test: tools tools-broker
 	cargo test --release --locked --features faults -- $(ARGS)
 
 soak: tools tools-broker
-	TIDECAST_SOAK_SECONDS=$(or $(FOR),3600) cargo test --release --locked --features faults -- --ignored --nocapture --test-threads 1 soak
+	TIDECAST_SOAK_SECONDS=$$(($(or $(FOR),3600) / 2)) cargo test --release --locked --features faults -- --ignored --nocapture --test-threads 1 soak
 
 lint: tools
 	cargo fmt --check

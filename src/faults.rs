@@ -1,8 +1,9 @@
-//! Places where a test kills the process, and mechanisms that a test switches off to see that somebody notices.
+//! Places where a test kills the process or holds up a thread, and mechanisms that a test switches off to see that somebody notices.
 //!
 //! Without the feature `faults`, and outside of unit tests, every call here is a constant and compiles away: a release has
-//! neither. With it, `TIDECAST_FAULT=after-poll:17` kills the process (`SIGKILL`, by itself) the 17th time it comes there,
-//! and `TIDECAST_OFF=muted-replay` switches a mechanism off.
+//! neither. With it, `TIDECAST_FAULT=after-poll:17` kills the process (`SIGKILL`, by itself) the 17th time it comes there;
+//! `TIDECAST_FAULT=hang:before-offsets:FILE` holds up the first thread that comes there while `FILE` exists, for as long as
+//! it does, and writes `hung` into it; and `TIDECAST_OFF=muted-replay` switches a mechanism off.
 
 /// Declares an enum whose variants have names for the command line.
 macro_rules! named {
@@ -31,7 +32,7 @@ macro_rules! named {
 }
 
 named! {
-    /// Where a process may be killed.
+    /// Where a process may be killed, or a thread held up.
     Point {
         /// Records were taken, nothing is stepped.
         AfterPoll = "after-poll";
@@ -116,28 +117,51 @@ pub use disarmed::{arm, is_off, point};
 /// The real thing in a binary made for the fault suite: armed once per process.
 #[cfg(all(feature = "faults", not(test)))]
 mod armed {
+    use std::io::Write as _;
+    use std::path::PathBuf;
     use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::time::Duration;
 
     use super::{Mechanism, Point};
 
-    static KILL: OnceLock<(Point, AtomicU64)> = OnceLock::new();
+    /// What happens at a point.
+    enum Fault {
+        /// The process is killed when the count has come down to one.
+        Kill(AtomicU64),
+        /// The first thread that comes while the file exists waits for as long as it does.
+        Hang(PathBuf, AtomicBool),
+    }
+
+    static FAULT: OnceLock<(Point, Fault)> = OnceLock::new();
     static OFF: OnceLock<Mechanism> = OnceLock::new();
 
-    /// Reads the environment's `TIDECAST_FAULT` (`after-poll:17`) and `TIDECAST_OFF` (`muted-replay`); either may be
-    /// empty.
+    fn point_of(name: &str) -> Result<Point, String> {
+        Point::of_name(name).ok_or_else(|| format!("no point is named `{name}`"))
+    }
+
+    fn fault_of(text: &str) -> Result<(Point, Fault), String> {
+        if let Some(hang) = text.strip_prefix("hang:") {
+            let (name, file) = hang
+                .split_once(':')
+                .ok_or_else(|| format!("`{hang}` names no file"))?;
+            return Ok((point_of(name)?, Fault::Hang(file.into(), AtomicBool::new(false))));
+        }
+        let (name, count) = text.split_once(':').unwrap_or((text, "1"));
+        let count = count
+            .parse()
+            .map_err(|_| format!("`{count}` is no count of times"))?;
+        Ok((point_of(name)?, Fault::Kill(AtomicU64::new(count))))
+    }
+
+    /// Reads the environment's `TIDECAST_FAULT` and `TIDECAST_OFF`, as the module says; either may be empty.
     ///
     /// # Errors
     /// A name that is none.
     pub fn arm(variable: impl Fn(&'static str) -> String) -> Result<(), String> {
-        let (kill, off) = (variable("TIDECAST_FAULT"), variable("TIDECAST_OFF"));
-        if !kill.is_empty() {
-            let (name, count) = kill.split_once(':').unwrap_or((&kill, "1"));
-            let at = Point::of_name(name).ok_or_else(|| format!("no point is named `{name}`"))?;
-            let count = count
-                .parse()
-                .map_err(|_| format!("`{count}` is no count of times"))?;
-            let _ = KILL.set((at, AtomicU64::new(count))); // armed once
+        let (fault, off) = (variable("TIDECAST_FAULT"), variable("TIDECAST_OFF"));
+        if !fault.is_empty() {
+            let _ = FAULT.set(fault_of(&fault)?); // armed once
         }
         if !off.is_empty() {
             let mechanism =
@@ -147,13 +171,35 @@ mod armed {
         Ok(())
     }
 
-    /// Kills the process where that is armed and the time has come.
+    /// Kills the process where that is armed and the time has come, or holds up the thread.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "holding up the thread is the fault: nothing may end it but the file"
+    )]
     pub fn point(at: Point) {
-        if let Some((armed, left)) = KILL.get()
-            && *armed == at
-            && left.fetch_sub(1, Ordering::Relaxed) == 1
-        {
-            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        let Some((_, fault)) = FAULT.get().filter(|(armed, _)| *armed == at) else {
+            return;
+        };
+        match fault {
+            Fault::Kill(left) => {
+                if left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                    let _ = rustix::process::kill_process(
+                        rustix::process::getpid(),
+                        rustix::process::Signal::KILL,
+                    );
+                }
+            }
+            Fault::Hang(file, hung) => {
+                if !file.exists() || hung.swap(true, Ordering::Relaxed) {
+                    return;
+                }
+                // Not made anew where it has gone meanwhile.
+                let told = std::fs::File::options().write(true).open(file);
+                let _ = told.and_then(|mut told| told.write_all(b"hung")); // then nobody waits for it
+                while file.exists() {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
         }
     }
 

@@ -302,7 +302,10 @@ impl KafkaSink {
             "putting offsets into the transaction",
             budget,
             OFFSETS_TIMEOUT,
-            Arc::new(move |producer, left| producer.send_offsets_to_transaction(&list, &membership, left)),
+            Arc::new(move |producer, left| {
+                faults::point(Point::BeforeOffsets);
+                producer.send_offsets_to_transaction(&list, &membership, left)
+            }),
         )
     }
 
@@ -435,7 +438,6 @@ impl Sink for KafkaSink {
             self.end_transaction(&budget)?;
             self.begin()?;
         }
-        faults::point(Point::BeforeOffsets);
         self.put_offsets(&budget, list, membership()?)?;
         faults::point(Point::AfterOffsets);
         self.end_transaction(&budget)?;

@@ -140,6 +140,19 @@ fn free_ports(count: u16) -> u16 {
     }
 }
 
+/// Says aloud that a test does not run, since something that it needs is not there; where `TIDECAST_NO_SKIPS` is set, as CI
+/// does, it fails.
+pub(crate) fn skipped(why: &str) {
+    use std::io::Write as _;
+    assert!(
+        std::env::var_os("TIDECAST_NO_SKIPS").is_none(),
+        "TIDECAST_NO_SKIPS is set, and {why}"
+    );
+    // Past what the test harness captures of tests that do not fail.
+    let told = std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes());
+    told.unwrap();
+}
+
 /// A name that no other test of this run uses.
 pub(crate) fn unique(prefix: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);

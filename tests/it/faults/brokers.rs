@@ -11,29 +11,28 @@ use crate::broker::daemon::{Stopwatch, pass};
 
 const NODES: [u16; 3] = [1, 2, 3];
 
-/// Transactions that no broker ends for their age when it comes back from an outage. A coordinator of Apache Kafka 4.4.0
-/// takes a partition without a leader for a deleted one and leaves out its marker; while the only broker comes back, all are
-/// without. What the transaction held is then committed by the next one of the same producer. No client can see or mend that.
-fn patient(seed: u64, outage: Duration) -> Settings {
-    Settings {
-        transaction_ms: 30_000 + 2 * outage.as_millis() as u32,
-        ..Settings::new(seed)
-    }
-}
+/// Longer than any broker takes to come back, however busy the machine is; brokers take a quarter of an hour at most.
+///
+/// A coordinator of Apache Kafka 4.4.0 takes a partition without a leader for a deleted one and leaves out its marker; while
+/// the only broker comes back, all are without. What a transaction held that it ends for its age then is committed by the next
+/// one of the same producer. No client can see or mend that.
+const PATIENT_MS: u32 = 600_000;
 
 /// Kills a node while the others go on; recovery counts from its death, since that is when the others take over.
 fn lose(rig: &Rig<'_>, fault: &str, node: u16) -> Result<(), Violation> {
     rig.progress()?;
+    let version = rig.observer.version();
     rig.broker.signal(node, "KILL");
     let (since, mark) = (Stopwatch::start(), rig.mark());
     rig.recover(fault, since, &mark)?;
+    rig.switched_from(version)?;
     rig.broker.revive(&[node]);
     rig.progress()
 }
 
 /// Coordinators move, a node hangs, all of them are gone for `outage`.
 pub(super) fn cluster(broker: &Broker, seed: u64, outage: Duration) -> Result<Summary, Violation> {
-    let rig = Rig::start(broker, "cluster", Settings::new(seed));
+    let rig = Rig::start(broker, "cluster", Settings::training(seed, 3));
     let daemons = vec![rig.daemon("a"), rig.daemon("b")];
     rig.progress()?;
     let (group, _) = coordinators(broker, &rig.names, "a");
@@ -47,6 +46,7 @@ pub(super) fn cluster(broker: &Broker, seed: u64, outage: Duration) -> Result<Su
     broker.signal(group, "CONT");
     let (since, mark) = (Stopwatch::start(), rig.mark());
     rig.recover("a node hangs for 12 s", since, &mark)?;
+    let version = rig.observer.version();
     NODES.iter().for_each(|&node| broker.signal(node, "KILL"));
     pass(outage);
     broker.revive(&NODES);
@@ -56,20 +56,27 @@ pub(super) fn cluster(broker: &Broker, seed: u64, outage: Duration) -> Result<Su
         since,
         &mark,
     )?;
+    rig.switched_from(version)?;
     rig.finish(daemons)
 }
 
 /// The only broker is killed, again and again.
 pub(super) fn killed(broker: &Broker, seed: u64, rounds: usize) -> Result<Summary, Violation> {
-    let rig = Rig::start(broker, "killed", patient(seed, Duration::ZERO));
+    let settings = Settings {
+        transaction_ms: PATIENT_MS,
+        ..Settings::training(seed, 1)
+    };
+    let rig = Rig::start(broker, "killed", settings);
     let daemons = vec![rig.daemon("a"), rig.daemon("b")];
+    rig.switched_from(1)?;
     for _ in 0..rounds {
-        rig.progress()?;
+        let version = rig.observer.version();
         broker.signal(1, "KILL");
         pass(Duration::from_secs(2));
         broker.revive(&[1]);
         let (since, mark) = (Stopwatch::start(), rig.mark());
         rig.recover("the only broker is killed", since, &mark)?;
+        rig.switched_from(version)?;
     }
     rig.finish(daemons)
 }

@@ -1,8 +1,10 @@
 //! Negative controls: a mechanism is switched off, and the oracle must see it.
 
+use tidecast::faults::Point;
+
 use super::oracle::{Check, Violation};
-use super::points::of_transactions;
-use super::processes::{aborted_input, refused_kills, zombie};
+use super::points::{of_transactions, zombie};
+use super::processes::{aborted_input, refused_kills};
 use super::rig::Summary;
 use super::stores::tampered;
 use crate::broker::Broker;
@@ -28,7 +30,7 @@ fn faults_control_offsets_in_transaction() {
 #[test]
 fn faults_control_generation_check() {
     let off = Some("generation-check");
-    let result = zombie(Broker::shared(), 33, off);
+    let result = zombie(Broker::shared(), 33, Point::BeforeCommit, off);
     is_seen(result, "generation-check", &[Check::Doubled, Check::Order]);
 }
 

@@ -49,6 +49,10 @@ pub(crate) struct Recipe {
     pub(crate) refused_percent: u32,
     /// Minutes between two jumps of the clock; 0 for none.
     pub(crate) jump_minutes: i64,
+    /// Added to the Kafka timestamps.
+    pub(crate) shift_ms: i64,
+    /// Readings of ids that never come back, of a hundred records; at most 90. The partition has room for the others only.
+    pub(crate) strangers_percent: u32,
 }
 
 /// The records of one partition, in order.
@@ -108,16 +112,30 @@ impl Feed {
                 .map(|(name, value)| ((*name).to_owned(), value.to_vec()))
                 .chain([("number".to_owned(), self.number.to_string().into_bytes())])
                 .collect(),
-            timestamp_ms: self.time_ms(),
+            timestamp_ms: self.time_ms() + self.recipe.shift_ms,
             outcomes: outcomes.to_vec(),
             foretold: self.recipe.jump_minutes == 0,
         }
+    }
+
+    /// A reading of an id that never comes back.
+    fn stranger(&self) -> Message {
+        let seconds = self.time_ms() / 1000;
+        let text = format!(
+            r#"{{"id":"pump-{}-{:016x}","t":{seconds},"v":1}}"#,
+            self.partition, self.number
+        );
+        self.message(Some(text.into_bytes()), &[], &["over_capacity"])
     }
 
     /// A record that is no reading, or not a plain one; it takes no stream's turn.
     fn special(&mut self) -> Option<Message> {
         if self.minute < QUIET_MINUTES || self.stream == 0 {
             return None;
+        }
+        let strangers = self.recipe.strangers_percent;
+        if strangers > 0 && self.random.random_range(0..100) < strangers {
+            return Some(self.stranger());
         }
         let (last, value) = (self.stream - 1, self.value());
         let trace: &[(&str, &[u8])] = &[("trace", b"4b\xfff9"), ("tidecast.source", b"not/ours")];

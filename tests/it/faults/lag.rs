@@ -54,11 +54,8 @@ impl Said {
 
 /// The daemon is stopped while a backlog builds up, says what it leaves out while it works that off, and all comes back.
 pub(super) fn lagging(broker: &Broker, seed: u64) -> Result<Summary, Violation> {
-    let mut settings = Settings::new(seed);
-    settings.recipe.nulls = false; // versions switch
+    let mut settings = Settings::training(seed, 1);
     settings.recipe.rate = 2500;
-    settings.patience = Duration::from_secs(120);
-    settings.trains = true;
     settings.lag = Some(LAG);
     let rig = Rig::start(broker, "lag", settings);
     let trains = |daemon: &Daemon| daemon.metric("tidecast_training_active", "") == Some(1.0);

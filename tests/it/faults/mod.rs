@@ -12,6 +12,7 @@
 //! Tests named `faults_control_…` switch a mechanism off and want to see the oracle red. `soak_…` repeat scenarios with
 //! random seeds for `TIDECAST_SOAK_SECONDS`.
 
+mod bomb;
 mod brokers;
 mod cluster;
 #[cfg(feature = "faults")]

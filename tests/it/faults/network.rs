@@ -12,8 +12,8 @@ use crate::broker::daemon::{Stopwatch, pass};
 /// What happens between daemon and broker, and for how long.
 const STORMS: [(Weather, u64, &str); 4] = [
     (Weather::Cut, 3, "the network is cut for 3 s"),
-    // Beyond the session, the requests and the transaction.
-    (Weather::Stalled, 12, "the network is stalled for 12 s"),
+    // Beyond the session, the transaction, every request and the commit that waits for them.
+    (Weather::Stalled, 40, "the network is stalled for 40 s"),
     (Weather::Slow, 6, "the network is slow for 6 s"),
     (Weather::Cut, 0, "connections are cut once"),
 ];

@@ -13,6 +13,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::oracle::{Allowance, Check, Violation};
 use crate::broker::Names;
+use crate::broker::daemon::{Stopwatch, await_until};
 
 /// A reader that waits for the end of transactions.
 pub(crate) const COMMITTED: &str = "read_committed";
@@ -57,6 +58,11 @@ impl Record {
         found.and_then(|(_, value)| std::str::from_utf8(value).ok())
     }
 
+    /// Of the weights that served.
+    pub(crate) fn version(&self) -> Option<u64> {
+        self.header("tidecast.model")?.rsplit('/').next()?.parse().ok()
+    }
+
     /// The observation that it is about.
     pub(crate) fn source(&self) -> Option<Place> {
         let mut parts = self.header("tidecast.source")?.rsplit('/');
@@ -90,6 +96,8 @@ pub(crate) enum Topic {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) records: BTreeMap<(Topic, i32), Vec<Record>>,
+    /// Outcomes up to these offsets are of an input topic that is there no more.
+    gone: BTreeMap<(Topic, i32), i64>,
 }
 
 impl Seen {
@@ -101,6 +109,16 @@ impl Seen {
     /// Forecasts and dead letters.
     pub(crate) fn outcomes(&self) -> usize {
         self.count(Topic::Forecasts) + self.count(Topic::Letters)
+    }
+
+    /// Without the outcomes that are of an input topic that `live` has seen go.
+    pub(crate) fn without_gone(mut self, live: &Self) -> Self {
+        for (of, last) in &live.gone {
+            let records = self.records.entry(*of).or_default();
+            records.retain(|record| record.offset > *last);
+        }
+        self.records.retain(|_, records| !records.is_empty());
+        self
     }
 
     pub(crate) fn count(&self, topic: Topic) -> usize {
@@ -117,16 +135,45 @@ struct Judge {
     sources: BTreeMap<Place, (Topic, i32, i64)>,
     /// Newest place of what each output partition says of each stream, and of each partition's letters.
     newest: BTreeMap<(Topic, i32, Vec<u8>), Place>,
+    /// How long nothing of an input partition was served, while that is measured.
+    silences: BTreeMap<i32, Silence>,
     allowance: Allowance,
+    /// The input topic is being made anew: its records are not looked at.
+    is_input_going: bool,
     violation: Option<Violation>,
+}
+
+/// Time without a forecast.
+#[derive(Clone, Copy, Debug)]
+struct Silence {
+    since: Stopwatch,
+    longest: Duration,
+}
+
+impl Silence {
+    fn begin() -> Self {
+        Self {
+            since: Stopwatch::start(),
+            longest: Duration::ZERO,
+        }
+    }
+
+    fn longest(self) -> Duration {
+        self.longest.max(self.since.elapsed())
+    }
+
+    fn end(&mut self) {
+        self.longest = self.longest();
+        self.since = Stopwatch::start();
+    }
 }
 
 impl Judge {
     fn take(&mut self, topic: Topic, partition: i32, record: Record) {
-        let records = self.seen.records.entry((topic, partition)).or_default();
-        if topic == Topic::Input && self.allowance.input_anew && record.offset == 0 {
-            records.clear();
+        if topic == Topic::Input && self.is_input_going {
+            return;
         }
+        let records = self.seen.records.entry((topic, partition)).or_default();
         if let Some(last) = records.last().filter(|last| last.offset >= record.offset) {
             let text = format!(
                 "{topic:?}/{partition}: offset {} after {}",
@@ -148,6 +195,19 @@ impl Judge {
         records.push(record);
     }
 
+    /// The input topic is another one: what was seen of the one before is forgotten.
+    fn begin_anew(&mut self) {
+        self.is_input_going = false;
+        let records = std::mem::take(&mut self.seen.records);
+        for ((topic, partition), records) in records {
+            if let Some(last) = records.last().filter(|_| topic != Topic::Input) {
+                self.seen.gone.insert((topic, partition), last.offset);
+            }
+        }
+        self.sources.clear();
+        self.newest.clear();
+    }
+
     fn check(&mut self, topic: Topic, partition: i32, record: &Record, place: Place) {
         let repeats = self.allowance.repeats(place);
         let here = (topic, partition, record.offset);
@@ -155,6 +215,11 @@ impl Judge {
         if first != here && !repeats {
             let text = format!("{place:?} has an outcome at {first:?} and another at {here:?}");
             self.violation.get_or_insert(Violation::new(Check::Doubled, text));
+        }
+        if topic == Topic::Forecasts
+            && let Some(silence) = self.silences.get_mut(&place.partition)
+        {
+            silence.end();
         }
         let stream = match topic {
             Topic::Forecasts => record.key.clone().unwrap_or_default(),
@@ -177,6 +242,8 @@ pub(crate) struct Mark(pub(crate) Vec<i64>);
 pub(crate) struct Observer {
     judge: Arc<Mutex<Judge>>,
     partitions: Arc<AtomicI32>,
+    /// Whether the input topic is to be read from its beginning once more.
+    anew: Arc<AtomicBool>,
     ending: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -189,11 +256,11 @@ fn topic_of(names: &Names, topic: &str) -> Topic {
     }
 }
 
-/// These partitions of all topics, from their beginnings.
-fn list(names: &Names, partitions: std::ops::Range<i32>) -> TopicPartitionList {
+/// These partitions of some topics, from their beginnings.
+fn list(topics: &[&String], partitions: std::ops::Range<i32>) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for partition in partitions {
-        for topic in [&names.input, &names.forecasts, &names.letters] {
+        for topic in topics {
             list.add_partition_offset(topic, partition, Offset::Beginning)
                 .unwrap();
         }
@@ -223,20 +290,30 @@ impl Observer {
         let mut observer = Self {
             judge: Arc::default(),
             partitions: Arc::new(AtomicI32::new(partitions)),
+            anew: Arc::default(),
             ending: Arc::default(),
             thread: None,
         };
         let consumer = consumer(servers, COMMITTED);
         let (judge, ending) = (Arc::clone(&observer.judge), Arc::clone(&observer.ending));
         let (partitions, names) = (Arc::clone(&observer.partitions), names.clone());
+        let anew = Arc::clone(&observer.anew);
         let body = move || {
             let mut assigned = 0;
             while !ending.load(Ordering::Acquire) {
                 let wanted = partitions.load(Ordering::Acquire);
                 if wanted > assigned {
-                    let list = list(&names, assigned..wanted);
+                    let all = [&names.input, &names.forecasts, &names.letters];
+                    let list = list(&all, assigned..wanted);
                     consumer.incremental_assign(&list).unwrap();
                     assigned = wanted;
+                }
+                if anew.load(Ordering::Acquire) {
+                    let list = list(&[&names.input], 0..assigned);
+                    consumer.incremental_unassign(&list).unwrap();
+                    judge.lock().unwrap().begin_anew();
+                    consumer.incremental_assign(&list).unwrap();
+                    anew.store(false, Ordering::Release);
                 }
                 // Errors of an outage pass; whether everything was seen is asked at the end.
                 if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
@@ -254,6 +331,33 @@ impl Observer {
     /// Reads a further partition of every topic.
     pub(crate) fn widen(&self) {
         self.partitions.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The input topic is about to be deleted: nothing is looked at there until [`Self::read_anew`].
+    pub(crate) fn let_input_go(&self) {
+        self.judge.lock().unwrap().is_input_going = true;
+    }
+
+    /// The input topic is another one now: it is read from its beginning, and what was seen of the one before, outcomes too,
+    /// is forgotten.
+    pub(crate) fn read_anew(&self) {
+        self.anew.store(true, Ordering::Release);
+        await_until("the input is read anew", Duration::from_secs(30), || {
+            (!self.anew.load(Ordering::Acquire)).then_some(())
+        });
+    }
+
+    /// The newest version of the weights that a forecast names.
+    pub(crate) fn version(&self) -> u64 {
+        self.with_seen(|seen| {
+            let of = |record: &Record| record.version();
+            let forecasts = seen
+                .records
+                .iter()
+                .filter(|((topic, _), _)| *topic == Topic::Forecasts);
+            let newest = forecasts.filter_map(|(_, records)| records.last().and_then(of));
+            newest.max().unwrap_or(0)
+        })
     }
 
     /// From here on, these are no violations.
@@ -291,6 +395,18 @@ impl Observer {
                 .filter_map(|(_, records)| records.last()?.source())
                 .any(is_new)
         })
+    }
+
+    /// Measures from now on how long nothing of each of these input partitions is served.
+    pub(crate) fn begin_silences(&self, partitions: i32) {
+        let silences = (0..partitions).map(|partition| (partition, Silence::begin()));
+        self.judge.lock().unwrap().silences = silences.collect();
+    }
+
+    /// The longest so far, by partition.
+    pub(crate) fn silences(&self) -> Vec<Duration> {
+        let judge = self.judge.lock().unwrap();
+        judge.silences.values().map(|silence| silence.longest()).collect()
     }
 
     /// Whether something of this input partition was served.

@@ -1,12 +1,14 @@
-//! Processes that kill themselves at a named point.
+//! Processes that kill themselves at a named point, or hang there.
 
+use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
 
 use tidecast::faults::Point;
 
 use super::observer::Mark;
 use super::oracle::Violation;
-use super::processes::held;
+use super::processes::{held, held_by};
 use super::rig::{Rig, Settings, Summary};
 use crate::broker::Broker;
 use crate::broker::daemon::{Daemon, Stopwatch, Surroundings};
@@ -98,12 +100,7 @@ pub(super) fn of_transactions(broker: &Broker, seed: u64, off: Option<&str>) -> 
 }
 
 pub(super) fn of_state(broker: &Broker, seed: u64) -> Result<Summary, Violation> {
-    let mut settings = Settings {
-        trains: true,
-        ..Settings::new(seed)
-    };
-    settings.recipe.nulls = false;
-    let rig = Rig::start(broker, "state", settings);
+    let rig = Rig::start(broker, "state", Settings::training(seed, 1));
     let daemon = killed_at(&rig, &OF_A_SNAPSHOT)?;
     daemon.kill();
     // It dies before it serves: the second of three partitions.
@@ -126,6 +123,106 @@ pub(super) fn in_revoke(broker: &Broker, seed: u64) -> Result<Summary, Violation
     let daemon = rig.daemon("a");
     death.recover(&rig)?;
     rig.finish(vec![daemon, second])
+}
+
+/// An instance that hangs at a point whenever it is told to.
+struct Hanging {
+    daemon: Daemon,
+    /// It hangs while this is there.
+    file: PathBuf,
+}
+
+impl Hanging {
+    fn start(rig: &Rig<'_>, at: Point) -> Self {
+        let file = rig.dir.path().join(format!("hang-{}", at.name()));
+        let fault = format!("hang:{}:{}", at.name(), file.display());
+        let surroundings = Surroundings {
+            variables: &[("TIDECAST_FAULT", &fault)],
+            ..Surroundings::default()
+        };
+        Self {
+            daemon: rig.daemon_in("a", surroundings),
+            file,
+        }
+    }
+
+    /// Returns once it hangs.
+    fn hang(&self, rig: &Rig<'_>) -> Result<(), Violation> {
+        fs::write(&self.file, "").unwrap();
+        rig.wait("it hangs", || {
+            (fs::read(&self.file).ok()? == b"hung").then_some(())
+        })
+    }
+
+    fn go_on(&self) {
+        fs::remove_file(&self.file).unwrap();
+    }
+}
+
+/// An instance is stopped inside a transaction for longer than its session lasts, wakes up when others have its partitions,
+/// and goes on with that transaction, which nobody has ended.
+pub(super) fn zombie(broker: &Broker, seed: u64, at: Point, off: Option<&str>) -> Result<Summary, Violation> {
+    let settings = Settings {
+        // Else the broker ends the transaction before its owner comes back.
+        transaction_ms: 120_000,
+        off: off.map(str::to_owned),
+        ..Settings::new(seed)
+    };
+    let rig = Rig::start(broker, "zombie", settings);
+    let zombie = Hanging::start(&rig, at);
+    let other = rig.daemon("b");
+    rig.wait("both hold partitions", || {
+        (held_by(&zombie.daemon) > 0 && held_by(&other) > 0).then_some(())
+    })?;
+    rig.progress()?;
+    zombie.hang(&rig)?;
+    rig.wait("its transaction is open", || rig.is_open(false).then_some(()))?;
+    zombie.daemon.signal("STOP");
+    rig.wait("the other one holds everything", || {
+        (held_by(&other) == rig.settings.partitions).then_some(())
+    })?;
+    rig.progress()?;
+    assert!(rig.is_open(true), "somebody has ended the zombie's transaction");
+    zombie.go_on();
+    zombie.daemon.signal("CONT");
+    let (since, mark) = (Stopwatch::start(), rig.mark());
+    let fault = format!("stopped at {} with a transaction that stays open", at.name());
+    rig.recover(&fault, since, &mark)?;
+    rig.wait("both hold partitions again", || {
+        (held_by(&zombie.daemon) > 0 && held_by(&other) > 0).then_some(())
+    })?;
+    rig.finish(vec![zombie.daemon, other])
+}
+
+/// A call of the client does not come back (librdkafka#5456): the worker leaves it and its client, and goes on with another
+/// one. The call goes on once nobody waits for it.
+pub(super) fn overstaying(broker: &Broker, seed: u64) -> Result<Summary, Violation> {
+    let rig = Rig::start(broker, "overstay", Settings::new(seed));
+    let hanging = Hanging::start(&rig, Point::BeforeOffsets);
+    rig.progress()?;
+    hanging.hang(&rig)?;
+    let (since, mark) = (Stopwatch::start(), rig.mark());
+    rig.recover("a client's call does not come back", since, &mark)?;
+    let log = hanging.daemon.log();
+    assert!(
+        log.contains("the client's call did not come back in time"),
+        "{log}"
+    );
+    hanging.go_on();
+    let (since, mark) = (Stopwatch::start(), rig.mark());
+    rig.recover("it comes back once nobody waits for it", since, &mark)?;
+    rig.finish(vec![hanging.daemon])
+}
+
+#[test]
+fn faults_client_whose_call_does_not_come_back() {
+    held(overstaying(Broker::shared(), 46));
+}
+
+#[test]
+fn faults_zombie_with_its_transaction_still_open() {
+    held(zombie(Broker::shared(), 44, Point::BeforeCommit, None));
+    held(zombie(Broker::shared(), 45, Point::AfterOffsets, None));
 }
 
 #[test]

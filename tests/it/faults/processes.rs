@@ -17,23 +17,28 @@ pub(super) fn held(result: Result<Summary, Violation>) -> Summary {
 }
 
 /// Partitions that a daemon says it holds.
-fn held_by(daemon: &Daemon) -> i32 {
+pub(super) fn held_by(daemon: &Daemon) -> i32 {
     daemon.metric("tidecast_partitions", "").unwrap_or(0.0) as i32
 }
 
 /// `kill -9` at random moments, from before the first transaction to deep inside the work.
 pub(super) fn random_kills(broker: &Broker, seed: u64, kills: usize) -> Result<Summary, Violation> {
-    let rig = Rig::start(broker, "random", Settings::new(seed));
+    let rig = Rig::start(broker, "random", Settings::training(seed, 1));
     let mut random = rand_pcg::Pcg64::seed_from_u64(seed);
     let mut daemon = rig.daemon("a");
+    rig.switched_from(1)?;
     for kill in 1..=kills {
         pass(Duration::from_millis(random.random_range(300..2500)));
         daemon.kill();
         let (since, mark) = (Stopwatch::start(), rig.mark());
+        let version = rig.observer.version();
         daemon = rig.daemon("a");
         // Every other one is left to recover; the rest are hit again while they do.
         if kill % 2 == 0 {
             rig.recover("kill -9 at random", since, &mark)?;
+        }
+        if kill % 4 == 0 {
+            rig.switched_from(version)?;
         }
     }
     rig.finish(vec![daemon])
@@ -41,24 +46,27 @@ pub(super) fn random_kills(broker: &Broker, seed: u64, kills: usize) -> Result<S
 
 /// All instances are killed in the same moment.
 pub(super) fn all_killed(broker: &Broker, seed: u64) -> Result<Summary, Violation> {
-    let rig = Rig::start(broker, "all", Settings::new(seed));
+    let rig = Rig::start(broker, "all", Settings::training(seed, 1));
     let mut daemons = vec![rig.daemon("a"), rig.daemon("b")];
     rig.wait("both hold partitions", || {
         daemons.iter().all(|daemon| held_by(daemon) > 0).then_some(())
     })?;
+    rig.switched_from(1)?;
     for _ in 0..2 {
-        rig.progress()?;
+        let version = rig.observer.version();
         daemons.iter().for_each(|daemon| daemon.signal("KILL"));
         daemons.drain(..).for_each(Daemon::kill);
         let (since, mark) = (Stopwatch::start(), rig.mark());
         daemons = vec![rig.daemon("a"), rig.daemon("b")];
         rig.recover("kill -9 of all instances at once", since, &mark)?;
+        rig.switched_from(version)?;
     }
     rig.finish(daemons)
 }
 
 /// An instance is stopped for longer than its session lasts, and comes back as a zombie.
-pub(super) fn stopped(rig: Rig<'_>, open: bool) -> Result<Summary, Violation> {
+pub(super) fn stopped(broker: &Broker, seed: u64, open: bool) -> Result<Summary, Violation> {
+    let rig = Rig::start(broker, "stopped", Settings::training(seed, 1));
     let daemons = vec![rig.daemon("a"), rig.daemon("b")];
     rig.wait("both hold partitions", || {
         daemons.iter().all(|daemon| held_by(daemon) > 0).then_some(())
@@ -68,7 +76,7 @@ pub(super) fn stopped(rig: Rig<'_>, open: bool) -> Result<Summary, Violation> {
         // Again, until it is in the middle of a transaction.
         rig.wait("a stop hits an open transaction", || {
             daemons[0].signal("STOP");
-            if rig.is_open() {
+            if rig.is_open(false) {
                 return Some(());
             }
             daemons[0].signal("CONT");
@@ -79,10 +87,12 @@ pub(super) fn stopped(rig: Rig<'_>, open: bool) -> Result<Summary, Violation> {
         daemons[0].signal("STOP");
         rig.feeder.resume();
     }
+    let version = rig.observer.version();
     rig.wait("the other one holds everything", || {
         (held_by(&daemons[1]) == rig.settings.partitions).then_some(())
     })?;
-    rig.progress()?;
+    // So that the zombie comes back with weights that serve no more.
+    rig.switched_from(version)?;
     daemons[0].signal("CONT");
     let (since, mark) = (Stopwatch::start(), rig.mark());
     let name = if open { "with" } else { "without" };
@@ -94,37 +104,66 @@ pub(super) fn stopped(rig: Rig<'_>, open: bool) -> Result<Summary, Violation> {
     rig.finish(daemons)
 }
 
-/// Members join and leave every two seconds: by name, so that each is a new member to the group.
-pub(super) fn come_and_go(broker: &Broker, seed: u64, rounds: usize) -> Result<Summary, Violation> {
-    let rig = Rig::start(broker, "members", Settings::new(seed));
-    let first = rig.daemon("a");
-    rig.progress()?;
-    for round in 0..rounds {
-        let mut guest = rig.daemon(&format!("guest-{round}"));
-        pass(Duration::from_secs(2));
-        let (since, mark) = (Stopwatch::start(), rig.mark());
-        if round % 2 == 0 {
-            guest.signal("TERM");
-            rig.recover("a member leaves after two seconds", since, &mark)?;
-            let status = guest.await_exit(Duration::from_secs(60));
-            assert!(status.success(), "{status}:\n{}", guest.log());
-        } else {
-            guest.kill();
-            rig.recover("a member is killed after two seconds", since, &mark)?;
-        }
-    }
-    rig.finish(vec![first])
+/// Who comes when a member has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comes {
+    /// The same instance again.
+    Back,
+    /// One that the group has never seen.
+    Anew,
 }
 
-/// An instance that is stopped inside a transaction, which is still open when it comes back.
-pub(super) fn zombie(broker: &Broker, seed: u64, off: Option<&str>) -> Result<Summary, Violation> {
-    let settings = Settings {
-        // Else the broker ends the transaction before its owner comes back.
-        transaction_ms: 30_000,
-        off: off.map(str::to_owned),
-        ..Settings::new(seed)
+/// Every two seconds one of two members ends, cleanly and by `kill -9` in turn, and another comes: every partition is served
+/// all the same.
+///
+/// A member that comes back has its partitions at once. What another one had that is gone for good waits until its session
+/// is over and the group has shared it out, which takes the longer the more such members there are: it may be given to
+/// another one that is gone by then. The partitions of the one that stays never wait for that: if a rebalance stopped them,
+/// they would for a session, since it lasts until the session of the member that is missing is over.
+pub(super) fn churn(
+    broker: &Broker,
+    seed: u64,
+    (comes, rounds): (Comes, usize),
+) -> Result<Summary, Violation> {
+    let rig = Rig::start(broker, "churn", Settings::new(seed));
+    let session = Duration::from_millis(rig.settings.session_ms.into());
+    let name = |round: usize| match comes {
+        Comes::Back => "b".to_owned(),
+        Comes::Anew => format!("guest-{round}"),
     };
-    stopped(Rig::start(broker, "zombie", settings), true)
+    let stays = rig.daemon("a");
+    let mut other = rig.daemon(&name(0));
+    rig.wait("both hold partitions", || {
+        (held_by(&stays) > 0 && held_by(&other) > 0).then_some(())
+    })?;
+    rig.progress()?;
+    rig.observer.begin_silences(rig.settings.partitions);
+    for round in 1..=rounds {
+        pass(Duration::from_secs(2));
+        if round % 2 == 0 {
+            other.kill();
+        } else {
+            let log = other.log();
+            let status = other.terminate();
+            assert!(status.success(), "{status}:\n{log}");
+        }
+        other = rig.daemon(&name(round));
+    }
+    let silences = rig.observer.silences();
+    println!("members churn, {comes:?}: nothing of a partition for at most {silences:.1?}");
+    let (least, most) = (silences.iter().min().unwrap(), silences.iter().max().unwrap());
+    assert!(*least < session, "a rebalance has stopped those that stay");
+    match comes {
+        Comes::Back => assert!(*most < 3 * session, "a member that comes back does not go on"),
+        Comes::Anew => {
+            assert!(
+                *most > session,
+                "nobody has waited for a session that is over: nothing is measured"
+            );
+            assert!(*most < 7 * session, "a partition has no owner for long");
+        }
+    }
+    rig.finish(vec![stays, other])
 }
 
 /// Killed again and again with an input of which half cannot be read: what was refused last must count as read.
@@ -188,7 +227,7 @@ pub(super) fn aborted_input(broker: &Broker, seed: u64, off: Option<&str>) -> Re
 }
 
 /// Two processes under one name.
-fn twins(broker: &Broker, seed: u64) -> Result<Summary, Violation> {
+pub(super) fn twins(broker: &Broker, seed: u64) -> Result<Summary, Violation> {
     let rig = Rig::start(broker, "twins", Settings::new(seed));
     let mut twins = vec![rig.daemon("a")];
     rig.progress()?;
@@ -222,23 +261,22 @@ fn faults_all_instances_killed_at_once() {
 
 #[test]
 fn faults_stopped_with_an_open_transaction() {
-    held(stopped(
-        Rig::start(Broker::shared(), "stopped", Settings::new(33)),
-        true,
-    ));
+    held(stopped(Broker::shared(), 33, true));
 }
 
 #[test]
 fn faults_stopped_without_an_open_transaction() {
-    held(stopped(
-        Rig::start(Broker::shared(), "stopped", Settings::new(34)),
-        false,
-    ));
+    held(stopped(Broker::shared(), 34, false));
 }
 
 #[test]
-fn faults_members_come_and_go() {
-    held(come_and_go(Broker::shared(), 35, 6));
+fn faults_members_churn() {
+    held(churn(Broker::shared(), 35, (Comes::Back, 8)));
+}
+
+#[test]
+fn faults_members_churn_under_new_names() {
+    held(churn(Broker::shared(), 39, (Comes::Anew, 8)));
 }
 
 #[test]

@@ -21,8 +21,8 @@ pub(crate) struct Settings {
     pub(crate) transaction_ms: u32,
     /// Lags in records above which training pauses, and horizons are left out; where they are not the default ones.
     pub(crate) lag: Option<(u32, u32)>,
-    /// Whether versions of the weights come and go.
-    pub(crate) trains: bool,
+    /// Whether versions of the weights come and go, one of them every so many seconds at most.
+    pub(crate) publish_s: Option<u32>,
     /// Where the daemons find the broker, if elsewhere than the test.
     pub(crate) servers: Option<String>,
     /// A mechanism that is switched off, of builds that can.
@@ -42,16 +42,27 @@ impl Settings {
                 nulls: true,
                 refused_percent: 3,
                 jump_minutes: 0,
+                shift_ms: 0,
+                strangers_percent: 0,
             },
             commit_ms: 300,
             session_ms: 3000,
             transaction_ms: 6000,
             lag: None,
-            trains: false,
+            publish_s: None,
             servers: None,
             off: None,
-            patience: Duration::from_secs(60),
+            patience: Duration::from_secs(120),
         }
+    }
+
+    /// The same with weights that learn, and of which a version is published every so many seconds. Of 64 of them those that
+    /// are named nowhere are deleted: no more may serve in a scenario, or the oracle has not all of them.
+    pub(crate) fn training(seed: u64, publish_s: u32) -> Self {
+        let mut settings = Self::new(seed);
+        settings.publish_s = Some(publish_s);
+        settings.recipe.nulls = false; // nobody outside knows which version took their steps
+        settings
     }
 }
 
@@ -102,7 +113,7 @@ impl<'a> Rig<'a> {
             commit_ms,
             session_ms,
             transaction_ms,
-            trains,
+            publish_s,
             ..
         } = self.settings;
         let servers = self.settings.servers.as_ref().unwrap_or(&self.broker.servers);
@@ -118,19 +129,25 @@ client = {{ "session.timeout.ms" = "{session_ms}", "heartbeat.interval.ms" = "50
             letters,
             ..
         } = &self.names;
-        let share = u8::from(trains);
+        let (share, publish_s) = (u8::from(publish_s.is_some()), publish_s.unwrap_or(1));
+        // Where strangers come there is room for those that were there before.
+        let streams_max = match self.settings.recipe.strangers_percent {
+            0 => 100_000,
+            _ => self.settings.recipe.streams,
+        };
         let (pause, thin) = self.settings.lag.unwrap_or((10_000, 100_000));
         format!(
             r#"{sections}snapshot_interval_s = 1
 keep = 3
 [training]
 cpu_share = {share}
-publish_interval_s = 1
+publish_interval_s = {publish_s}
 lag_pause = {pause}
 [pipeline.plant]
 input = {{ topics = ["{input}"], format = "json", id = "id", time = "t", values = ["v"], start = "earliest" }}
 output = {{ topic = "{forecasts}", start_when = "always", lag_thin = {thin} }}
 dead_letter = {{ topic = "{letters}", drops = true }}
+streams_max = {streams_max}
 interval = "1m"
 seasons = [12]
 horizons = [1, 2, 6]
@@ -247,14 +264,30 @@ train = {{ chunk = 8, batch = 8 }}
         Ok(())
     }
 
+    /// Waits until newer weights serve than this version.
+    pub(crate) fn switched_from(&self, version: u64) -> Result<(), Violation> {
+        let what = format!("newer weights than version {version} serve");
+        self.wait(&what, || (self.observer.version() > version).then_some(()))
+    }
+
+    /// Feeds the input topic, which was made anew, from the beginning, each record a moment later than the old one in its
+    /// place; what was fed and seen before is forgotten.
+    pub(crate) fn feed_anew(&mut self) {
+        self.settings.recipe.shift_ms += 7;
+        let partitions = u8::try_from(self.settings.partitions).unwrap();
+        let (servers, input) = (&self.broker.servers, &self.names.input);
+        self.feeder = Feeder::start(servers, input, partitions, self.settings.recipe);
+        self.observer.read_anew();
+    }
+
     /// Waits for a forecast of something that is fed from now on.
     pub(crate) fn progress(&self) -> Result<(), Violation> {
         let mark = self.mark();
         self.wait("a forecast", || self.observer.is_past(&mark).then_some(()))
     }
 
-    /// Whether records lie in a transaction that nobody is about to end.
-    pub(crate) fn is_open(&self) -> bool {
+    /// Whether records lie in a transaction that nobody is about to end; those of others may come after them.
+    pub(crate) fn is_open(&self, others: bool) -> bool {
         let ends = |isolation| {
             ends(
                 &self.broker.servers,
@@ -269,8 +302,8 @@ train = {{ chunk = 8, batch = 8 }}
         let after = look();
         (0..before.0.len()).any(|partition| {
             let at = |ends: &(Vec<i64>, Vec<i64>)| (ends.0[partition], ends.1[partition]);
-            let (committed, published) = at(&before);
-            committed < published && at(&after) == (committed, published)
+            let ((committed, published), now) = (at(&before), at(&after));
+            committed < published && now.0 == committed && (others || now.1 == published)
         })
     }
 
@@ -298,7 +331,8 @@ train = {{ chunk = 8, batch = 8 }}
                 .sum::<usize>()
         };
         let repeated: usize = allowance.repeated.iter().map(of).sum();
-        let lost: usize = allowance.lost.iter().map(of).sum();
+        let without = allowance.lost.iter().chain(&allowance.muted);
+        let without: usize = without.map(of).sum();
         let mut all = 0;
         for (partition, sent) in (0..).zip(&*fed) {
             let there = self.observer.with_seen(|seen| {
@@ -313,7 +347,7 @@ train = {{ chunk = 8, batch = 8 }}
             });
             all += there?;
         }
-        Some(all + repeated - lost)
+        Some(all + repeated - without)
     }
 
     /// Everything fed is served, the daemons end, and everything is judged.
@@ -359,7 +393,7 @@ train = {{ chunk = 8, batch = 8 }}
         drop(dir);
         let records = seen.outcomes();
         let published = read_again(&broker.servers, &names, (partitions, UNCOMMITTED)).unwrap();
-        let aborted = published.outcomes() - records;
+        let aborted = published.without_gone(&seen).outcomes() - records;
         for (fault, recovery) in rows.into_inner() {
             println!(
                 "fault: {fault}: ok, recovered in {:.1} s, {records} records, {aborted} aborted",
@@ -376,6 +410,7 @@ train = {{ chunk = 8, batch = 8 }}
 
 /// What was seen live must be there again, the same; there may be more by now.
 fn reconcile(mut live: Seen, again: Seen) -> Result<Seen, Violation> {
+    let again = again.without_gone(&live);
     for (&(topic, partition), records) in &live.records {
         if topic == Topic::Input {
             continue;

@@ -11,8 +11,8 @@ use tidecast::engine::{self, row_table};
 use super::oracle::{Allowance, Oracle, Violation};
 use super::processes::held;
 use super::rig::{Rig, Settings, Summary};
-use crate::broker::Broker;
 use crate::broker::daemon::{Daemon, Stopwatch, Surroundings};
+use crate::broker::{Broker, skipped};
 
 /// Snapshots of each partition, the newest last.
 pub(super) fn snapshots(rig: &Rig<'_>) -> Vec<Vec<PathBuf>> {
@@ -363,14 +363,9 @@ fn recovers(rig: &Rig<'_>, daemon: &Daemon, what: &str) -> Result<(), Violation>
 
 /// A disk that is full while it is served from and at a start, and read-only; `None` where nothing can be mounted.
 pub(super) fn small(broker: &Broker, seed: u64) -> Result<Option<Summary>, Violation> {
-    let mut settings = Settings::new(seed);
-    settings.recipe.nulls = false; // versions switch
-    settings.trains = true;
-    let rig = Rig::start(broker, "small", settings);
+    let rig = Rig::start(broker, "small", Settings::training(seed, 1));
     let Some(disk) = SmallDisk::mount(&rig.dir.path().join("store"), 64) else {
-        println!(
-            "SKIPPED: a small file system can be mounted by root only; `faults_store_full` limits files instead"
-        );
+        skipped("a small file system can be mounted by root only; `faults_store_full` limits files instead");
         return Ok(None);
     };
     let daemon = rig.daemon("a");

@@ -11,8 +11,8 @@ use chrono::{DateTime, FixedOffset, Utc};
 use super::oracle::Violation;
 use super::processes::held;
 use super::rig::{Rig, Settings, Summary};
-use crate::broker::Broker;
 use crate::broker::daemon::{Daemon, Stopwatch, Surroundings, pass};
+use crate::broker::{Broker, skipped};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -83,12 +83,9 @@ fn shown(rig: &Rig<'_>, daemon: &Daemon, offset_ms: i64) -> Result<(), Violation
 
 /// The clock is set back and ahead by an hour; the daemon sees it and goes on. `None` where there is no C compiler.
 pub(super) fn stepped(broker: &Broker, seed: u64) -> Result<Option<Summary>, Violation> {
-    let mut settings = Settings::new(seed);
-    settings.recipe.nulls = false; // versions switch
-    settings.trains = true;
-    let rig = Rig::start(broker, "wall", settings);
+    let rig = Rig::start(broker, "wall", Settings::training(seed, 1));
     let Some(wall) = Wall::build(rig.dir.path()) else {
-        println!("SKIPPED: there is no C compiler `cc` for the library that steps a process's wall clock");
+        skipped("there is no C compiler `cc` for the library that steps a process's wall clock");
         return Ok(None);
     };
     let daemon = wall.daemon(&rig);

@@ -74,13 +74,13 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ratatui", &["cli"]),
     ("clap", &["cli", "main"]),
     ("anyhow", &["cli", "main"]),
-    ("std::thread", &["daemon", "cli", "store", "kafka"]),
+    ("std::thread", &["daemon", "cli", "store", "kafka", "faults"]),
     ("std::time::Instant", &["daemon", "cli", "store", "kafka"]),
     ("std::time::SystemTime", &[]),
     ("tracing", &["daemon", "cli", "telemetry", "kafka"]),
     ("std::env", &["cli", "config", "daemon", "telemetry"]),
     ("std::net", &["cli", "config", "daemon"]),
-    ("std::fs", &["config", "daemon", "cli", "store"]),
+    ("std::fs", &["config", "daemon", "cli", "store", "faults"]),
 ];
 
 /// Files that may hold `unsafe`.
