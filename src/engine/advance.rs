@@ -4,6 +4,7 @@ use crate::engine::PartitionStats;
 use crate::engine::features::{Phase, Recurrent, SKIP_EXPERTS, Skip};
 use crate::engine::mature::mature;
 use crate::engine::row::Row;
+use crate::engine::seasons;
 use crate::engine::setup::{Grid, Setup};
 use crate::engine::wave::{Job, RowBuffers};
 use crate::engine::work::HORIZONS_MAX;
@@ -61,6 +62,9 @@ pub(crate) fn prepare(
         ..Work::default()
     };
     mature(context, row, work, x, stats);
+    if !missing {
+        seasons::observe(grid, row, local_ms, x);
+    }
     remember(grid, row, local_ms, x);
     recurrent(row, grid, work, missing).write(row.errors, buffers.inputs);
     regress(context, row, work);
@@ -80,7 +84,7 @@ fn pass_over(setup: &Setup, grid: &Grid, job: &Job, row: &mut Row<'_>, local_ms:
     row.ring.advance(values, job.skipped, |step| {
         let back = job.skipped.saturating_sub(step).min(i64::MAX as u64) as i64;
         let at = local_ms.saturating_sub(calendar.interval_ms.saturating_mul(back));
-        day.at(means, visits, &grid.day, calendar.day.index(at))
+        day.at(means, visits, &grid.profiles.day, calendar.day.index(at))
             .unwrap_or(last)
     });
     row.progress.steps = row.progress.steps.saturating_add(job.skipped);
@@ -92,19 +96,19 @@ fn pass_over(setup: &Setup, grid: &Grid, job: &Job, row: &mut Row<'_>, local_ms:
 
 /// The past takes the value of a step (a missing one carried forward).
 fn remember(grid: &Grid, row: &mut Row<'_>, local_ms: i64, x: f32) {
-    let calendar = &grid.calendar;
+    let (calendar, profiles) = (&grid.kept, &grid.kept_profiles);
     row.ring.push(row.ring_values, x);
     row.day.update(
         row.day_means,
         row.day_visits,
-        &grid.day,
+        &profiles.day,
         calendar.day.index(local_ms),
         x,
     );
     row.week.update(
         row.week_means,
         row.week_visits,
-        &grid.week,
+        &profiles.week,
         calendar.week.index(local_ms),
         x,
     );
@@ -112,7 +116,7 @@ fn remember(grid: &Grid, row: &mut Row<'_>, local_ms: i64, x: f32) {
         row.hour.update(
             row.hour_means,
             row.hour_visits,
-            &grid.hour,
+            &profiles.hour,
             calendar.hour.index(local_ms),
             x,
         );

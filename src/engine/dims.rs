@@ -17,6 +17,8 @@ pub(crate) struct RowDims {
     pub(crate) levels: Vec<f32>,
     pub(crate) state_len: usize,
     pub(crate) profile: Profile,
+    /// Whether the seasons are found in the stream: none are configured, and the profile has room for what that takes.
+    pub(crate) finds_seasons: bool,
 }
 
 impl RowDims {

@@ -45,6 +45,7 @@ pub mod partition;
 pub mod plan;
 pub mod priors;
 pub mod row;
+mod seasons;
 mod setup;
 mod slab;
 pub mod snapshot;

@@ -222,7 +222,7 @@ impl PartitionState {
         let mut copy = self.slab.copy(self.index.get(id)?);
         let mut room = vec![0.0; setup.layout.room()];
         let row = setup.layout.open(copy.words(), &mut room);
-        let grid = setup.grid(row.cadence.interval_ms());
+        let grid = setup.grid(row.cadence.interval_ms(), row.choice());
         let step = row.progress.steps.saturating_sub(1);
         let mut experts = vec![("", 0.0); setup.experts().len()];
         let mixes = Mixes {
@@ -238,7 +238,7 @@ impl PartitionState {
                 .then(|| row.scaler.restore(row.motion.last)),
             time_ms: row.cadence.time_ms(row.cadence.newest()),
             interval_ms: row.cadence.interval_ms(),
-            season: grid.season(),
+            season: grid.calendar.day.steps.max(1),
             status: status(&grid, step, false),
             experts,
             coverage: row.standing.coverage.rate().map(f64::from),

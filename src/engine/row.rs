@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytemuck::{Pod, Zeroable};
 
 use crate::engine::compact;
-use crate::engine::config::{Config, Profile};
+use crate::engine::config::{self, Config, Profile};
 use crate::engine::dims::{PAIR, RowDims};
 use crate::engine::layout::{Keyed, Matches, codes_of, declare_row, take, words_of};
 use crate::engine::motion::Motion;
@@ -28,6 +28,7 @@ use crate::series::profile::{self, ProfileView};
 use crate::series::ring::Ring;
 use crate::series::scaler::Scaler;
 use crate::series::season_ring::{KEPT, SeasonRing};
+use crate::series::seasons::{Choice, Seasons};
 
 /// Slots of the week's profile: 336 would cost 1.3 KB more for 0 to 2 % at long horizons (RECIPE §7.6).
 pub(crate) const WEEK_SLOTS: usize = 168;
@@ -116,6 +117,7 @@ declare_row! {
         linear: [f32; dims.horizons() * dims.linear() * linear::WEIGHTS_LEN] by Horizon as ("x") = "weights of the linear experts";
         origins: [f32; dims.origins()] by Origin as ("x") = "regressors of the forecasts in flight";
         drifts: [Drifts; dims.horizons()] by Horizon as ("----") = "whether errors are what the scales say; a compact row keeps none";
+        seasons: [Seasons; usize::from(dims.finds_seasons)] by Stream as ("-") = "which seasons there are; a compact row keeps the calendar's";
     }
 }
 
@@ -147,6 +149,7 @@ impl Layout {
             levels: config.quantiles.iter().map(|&level| level as f32).collect(),
             state_len: shape(config).state_len(),
             profile: config.profile,
+            finds_seasons: config.profile == Profile::Accurate && config.seasons == config::Seasons::Auto,
         };
         Self::of(dims)
     }
@@ -327,6 +330,7 @@ impl Layout {
         row.week.rebase(row.week_means, by);
         row.hour.rebase(row.hour_means, by);
         row.season.rebase(row.season_means, by);
+        row.seasons.iter_mut().for_each(|seasons| seasons.rebase(by));
         row.standing.rebase(by);
         row.shares.iter_mut().for_each(|share| share.rebase(by));
         row.classical_scale
@@ -409,21 +413,26 @@ impl Row<'_> {
                 state: self.day,
                 means: self.day_means,
                 visits: self.day_visits,
-                rules: &grid.day,
+                rules: &grid.profiles.day,
             },
             week: ProfileView {
                 state: self.week,
                 means: self.week_means,
                 visits: self.week_visits,
-                rules: &grid.week,
+                rules: &grid.profiles.week,
             },
             hour: ProfileView {
                 state: self.hour,
                 means: self.hour_means,
                 visits: self.hour_visits,
-                rules: &grid.hour,
+                rules: &grid.profiles.hour,
             },
         }
+    }
+
+    /// Seasons in use beside the calendar's.
+    pub(crate) fn choice(&self) -> Choice {
+        self.seasons.first().map_or_else(Choice::default, Seasons::choice)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::nn::Shape;
 use crate::series::cadence::CadenceRules;
 use crate::series::calendar::{Calendar, Season};
 use crate::series::profile::{DAY_RATE, ProfileRules, WEEK_RATE};
+use crate::series::seasons::Choice;
 
 /// Steps of a stream without a season until it is in service.
 const READY_STEPS: u64 = 30;
@@ -106,8 +107,8 @@ impl Setup {
         self.layout.dims.experts
     }
 
-    /// The grid of an interval; 0 = not known, no season.
-    pub(crate) fn grid(&self, interval_ms: i64) -> Grid {
+    /// The grid of an interval (0 = not known, no season) under a stream's choice of seasons.
+    pub(crate) fn grid(&self, interval_ms: i64, choice: Choice) -> Grid {
         let offset_ms = self.config.utc_offset_ms;
         let calendar = match &self.config.seasons {
             Seasons::Auto => Calendar::auto(interval_ms, offset_ms),
@@ -121,14 +122,17 @@ impl Setup {
         } else {
             Season::NONE
         };
+        let own = Calendar { hour, ..calendar };
+        let kept = own.chosen(choice);
         // An hour's expert without an hour says what another says: no sign of disagreement.
+        let has_hour = kept.served(choice).hour.is_some();
         let disagreeing = self
             .experts()
             .classical()
             .iter()
-            .filter(|&expert| hour.is_some() || !matches!(expert, Expert::Hour | Expert::LinearHour));
+            .filter(|&expert| has_hour || !matches!(expert, Expert::Hour | Expert::LinearHour));
         Grid::new(
-            Calendar { hour, ..calendar },
+            (own, choice),
             (self.config.profile, &self.plan.scored),
             ExpertSet::of(disagreeing),
         )
@@ -175,15 +179,21 @@ impl HorizonRules {
     }
 }
 
-/// What a stream's interval implies.
+/// What a stream's interval and its choice of seasons imply.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grid {
-    pub(crate) interval_ms: i64,
     profile: Profile,
+    /// Seasons that forecasts are made of.
     pub(crate) calendar: Calendar,
-    pub(crate) day: ProfileRules,
-    pub(crate) week: ProfileRules,
-    pub(crate) hour: ProfileRules,
+    /// Profiles of them.
+    pub(crate) profiles: Profiles,
+    /// The same, with the seasons that are left out: what is known of them goes on, and levels, slots and strides follow
+    /// them all the same.
+    pub(crate) kept: Calendar,
+    /// Profiles of them.
+    pub(crate) kept_profiles: Profiles,
+    /// Steps of the short and of the main season that the interval, or the configuration, says.
+    pub(crate) own: [u32; 2],
     /// Experts asked for disagreement.
     pub(crate) disagreeing: ExpertSet,
     /// (K).
@@ -194,21 +204,54 @@ pub(crate) struct Grid {
     pub(crate) ready_steps: u64,
 }
 
-impl Grid {
-    fn new(calendar: Calendar, (profile, scored): (Profile, &[u32]), disagreeing: ExpertSet) -> Self {
-        let season = u64::from(calendar.day.steps);
-        let flights = profile.flights();
-        let rules = |k| HorizonRules::new(flights, scored.get(k).copied().unwrap_or(1), calendar.day.steps);
+/// How the profiles of a stream are cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Profiles {
+    pub(crate) hour: ProfileRules,
+    pub(crate) day: ProfileRules,
+    pub(crate) week: ProfileRules,
+}
+
+impl Profiles {
+    fn new(calendar: &Calendar, profile: Profile) -> Self {
         Self {
-            interval_ms: calendar.interval_ms,
-            profile,
-            calendar,
+            hour: ProfileRules::new(calendar.hour, profile.hour_slots(), DAY_RATE),
             day: ProfileRules::new(calendar.day, profile.day_slots(), DAY_RATE),
             week: ProfileRules::new(calendar.week, WEEK_SLOTS, WEEK_RATE),
-            hour: ProfileRules::new(calendar.hour, profile.hour_slots(), DAY_RATE),
+        }
+    }
+
+    /// Of these, those of another calendar, which has fewer seasons.
+    const fn served(mut self, calendar: &Calendar) -> Self {
+        self.hour.season = calendar.hour;
+        self.day.season = calendar.day;
+        self.week.season = calendar.week;
+        self
+    }
+}
+
+impl Grid {
+    fn new(
+        (own, choice): (Calendar, Choice),
+        (profile, scored): (Profile, &[u32]),
+        disagreeing: ExpertSet,
+    ) -> Self {
+        let kept = own.chosen(choice);
+        let calendar = kept.served(choice);
+        let kept_profiles = Profiles::new(&kept, profile);
+        let season = u64::from(kept.day.steps);
+        let flights = profile.flights();
+        let rules = |k| HorizonRules::new(flights, scored.get(k).copied().unwrap_or(1), kept.day.steps);
+        Self {
+            profile,
+            calendar,
+            profiles: kept_profiles.served(&calendar),
+            kept,
+            kept_profiles,
+            own: [own.hour.steps, own.day.steps],
             disagreeing,
             horizons: std::array::from_fn(rules),
-            long: calendar.is_long(profile.ring()),
+            long: kept.is_long(profile.ring()),
             ready_steps: if season > 1 {
                 (2 * season).min(READY_STEPS_MAX)
             } else {
@@ -219,39 +262,54 @@ impl Grid {
 
     /// Place of scored horizon `k`'s spread at a local time, in the row's spreads.
     pub(crate) fn spread_place(&self, k: usize, local_ms: i64) -> usize {
-        let slot = self.calendar.spread_slot(local_ms);
-        self.profile.spread_place(k, slot, self.calendar.spread_slots())
+        let slot = self.kept.spread_slot(local_ms);
+        self.profile.spread_place(k, slot, self.kept.spread_slots())
     }
 
-    /// Steps of the main season; 1 = none.
+    /// Steps of the main season, whether it is left out or not; 1 = none.
     pub(crate) fn season(&self) -> u32 {
-        self.calendar.day.steps.max(1)
+        self.kept.day.steps.max(1)
     }
 }
 
-/// Grids by interval: finding divisors costs more than a step. Bounded: the oldest place is taken over.
-#[derive(Debug, Default)]
+/// Grids by interval and choice: finding divisors costs more than a step. Bounded: the oldest place is taken over.
+#[derive(Debug)]
 pub(crate) struct Grids {
+    /// Of each grid.
+    keys: Vec<(i64, Choice)>,
     known: Vec<Grid>,
     next: usize,
 }
 
-/// Intervals remembered; streams of more distinct ones recompute their grid at every step.
-const GRIDS_MAX: usize = 64;
+/// Grids remembered; streams of more distinct ones recompute theirs at every step.
+const GRIDS_MAX: usize = 256;
+
+impl Default for Grids {
+    fn default() -> Self {
+        Self {
+            keys: Vec::with_capacity(GRIDS_MAX),
+            known: Vec::with_capacity(GRIDS_MAX),
+            next: 0,
+        }
+    }
+}
 
 impl Grids {
-    /// The grid of an interval.
-    pub(crate) fn get(&mut self, setup: &Setup, interval_ms: i64) -> &Grid {
-        if let Some(place) = self.known.iter().position(|grid| grid.interval_ms == interval_ms) {
+    /// The grid of an interval under a choice.
+    pub(crate) fn get(&mut self, setup: &Setup, interval_ms: i64, choice: Choice) -> &Grid {
+        let key = (interval_ms, choice);
+        if let Some(place) = self.keys.iter().position(|known| *known == key) {
             return &self.known[place];
         }
-        let grid = setup.grid(interval_ms);
+        let grid = setup.grid(interval_ms, choice);
         let place = self.next;
         self.next = (self.next + 1) % GRIDS_MAX;
         if place < self.known.len() {
             self.known[place] = grid;
+            self.keys[place] = key;
         } else {
             self.known.push(grid);
+            self.keys.push(key);
         }
         &self.known[place]
     }

@@ -58,6 +58,8 @@ pub struct PartitionStats {
     pub long_gaps: u64,
     /// Grids restarted because the interval changed.
     pub restarts: u64,
+    /// Seasons that were found, left out or taken back, as changes of streams.
+    pub season_changes: u64,
     /// Observations flagged as anomalous.
     pub anomalies: u64,
     /// Idle streams forgotten to make room for new ones.

@@ -10,6 +10,7 @@ use crate::engine::issue::{Publish, complete};
 use crate::engine::output::{Outcomes, Outputs};
 use crate::engine::partition::seed_of;
 use crate::engine::row::Layout;
+use crate::engine::seasons;
 use crate::engine::setup::{Grids, Setup};
 use crate::engine::snapshot::Content;
 use crate::engine::tape::{TAPE_CHUNK_ROWS, TAPE_CHUNKS};
@@ -188,9 +189,9 @@ impl Engine {
             let rows = self.remake.partition_point(|&(_, steps)| steps > lag);
             for place in 0..rows {
                 let job = self.wave.jobs[self.remake[place].0];
-                let grid = self.grids.get(&self.setup, job.interval_ms);
                 let rest = state.slab.row_mut(job.slot as usize);
                 let row = layout.opened(rest, room(&mut self.rooms, layout, place));
+                let grid = self.grids.get(&self.setup, job.interval_ms, row.choice());
                 replay(&row, grid, job.time_ms, lag, self.wave.inputs_of(place));
             }
             self.wave.step(&state.model.network, rows);
@@ -212,16 +213,21 @@ impl Engine {
         let rows = self.wave.jobs.len();
         for number in 0..rows {
             let job = self.wave.jobs[number];
-            let grid = self.grids.get(setup, job.interval_ms);
+            let rest = state.slab.row_mut(job.slot as usize);
+            let mut row = setup
+                .layout
+                .open(rest, room(&mut self.rooms, &setup.layout, number));
+            let changed = seasons::change(&mut row);
+            let grid = self.grids.get(setup, job.interval_ms, row.choice());
+            if let Some(changed) = changed {
+                seasons::follow((setup, grid), &job, &mut row, &changed);
+                state.stats.season_changes += 1;
+            }
             let context = Context {
                 setup,
                 grid,
                 key: state.index.key(job.slot as usize),
             };
-            let rest = state.slab.row_mut(job.slot as usize);
-            let mut row = setup
-                .layout
-                .open(rest, room(&mut self.rooms, &setup.layout, number));
             prepare(
                 &context,
                 &job,
@@ -236,10 +242,12 @@ impl Engine {
         let version = state.model.version;
         for number in 0..rows {
             let job = self.wave.jobs[number];
-            let grid = self.grids.get(setup, job.interval_ms);
+            let rest = state.slab.row_mut(job.slot as usize);
+            let room = room(&mut self.rooms, &setup.layout, number);
+            let mut row = setup.layout.opened(rest, room);
             let context = Context {
                 setup,
-                grid,
+                grid: self.grids.get(setup, job.interval_ms, row.choice()),
                 key: state.index.key(job.slot as usize),
             };
             let mut publish = Publish {
@@ -249,9 +257,6 @@ impl Engine {
                 version,
                 silent: state.model.silent,
             };
-            let rest = state.slab.row_mut(job.slot as usize);
-            let room = room(&mut self.rooms, &setup.layout, number);
-            let mut row = setup.layout.opened(rest, room);
             let results = &mut self.wave.results(number);
             let verdict = complete(&context, &mut publish, &job, &mut row, results);
             setup.layout.close(rest, room);

@@ -2,7 +2,7 @@
 //! served (RECIPE §4).
 
 use crate::experts::mixture::{self, MixtureRates};
-use crate::experts::stack;
+use crate::experts::{ExpertSet, stack};
 
 /// Rates of a scored horizon.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,6 +75,16 @@ pub struct State<'a> {
 }
 
 impl State<'_> {
+    /// Those experts of `set` that are among `new` say something else from now on: they get equal weights, and the stack,
+    /// which is of what all of them said, begins again.
+    pub fn renew(&mut self, set: ExpertSet, new: ExpertSet) {
+        mixture::renew(self.mix, set, new);
+        if !self.stack.is_empty() {
+            stack::start(self.stack);
+            mixture::start(self.pair);
+        }
+    }
+
     /// Learns a matured origin: its experts' forecasts (E), their centre as it was, the truth. `settled`: whether the
     /// stream's scale is, before which no least squares are learnt (RECIPE §2).
     pub fn learn(

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::series::seasons::Which;
+
 /// A forecaster in the mixture, in the order of the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Expert {
@@ -74,6 +76,17 @@ impl Expert {
             Self::LinearWeek => "linear_week",
             Self::LinearHour => "linear_hour",
             Self::Network => "network",
+        }
+    }
+
+    /// The season that it speaks of.
+    #[must_use]
+    pub const fn season(self) -> Option<Which> {
+        match self {
+            Self::Seasonal | Self::Level | Self::Day | Self::LinearDay => Some(Which::Main),
+            Self::WeekProfile | Self::Week | Self::LinearWeek => Some(Which::Long),
+            Self::Hour | Self::LinearHour => Some(Which::Short),
+            Self::Last | Self::Linear | Self::Network => None,
         }
     }
 

@@ -110,6 +110,28 @@ pub fn learn(state: &mut [f32], forecasts: &[f32], mixed: f32, y: f32, rates: &M
     }
 }
 
+/// Gives those experts of `set` that are among `new` an equal weight each; the others keep theirs in proportion. Last value
+/// is never new.
+pub fn renew(state: &mut [f32], set: ExpertSet, new: ExpertSet) {
+    let is_new = |expert: Expert| expert != Expert::Last && new.contains(expert);
+    let equal = 1.0 / set.len() as f32;
+    let (mut kept, mut share) = (super::TINY, 1.0);
+    for (weight, expert) in state.iter().zip(set.iter()) {
+        if is_new(expert) {
+            share -= equal;
+        } else {
+            kept += weight;
+        }
+    }
+    for (weight, expert) in state.iter_mut().zip(set.iter()) {
+        *weight = if is_new(expert) {
+            equal
+        } else {
+            share * *weight / kept
+        };
+    }
+}
+
 /// Takes over what another set of experts has learnt; an expert that it lacks gets an equal share, taken from all.
 ///
 /// # Panics
@@ -155,6 +177,16 @@ mod tests {
         carry((before, &from), (now, &mut to));
         for (got, expected) in to.iter().zip([0.15, 0.375, 0.25, 0.225, 7.0, 40.0]) {
             assert!((got - expected).abs() < 1e-6, "{to:?}");
+        }
+    }
+    #[test]
+    fn experts_that_are_new_get_equal_weights_and_the_others_keep_theirs_in_proportion() {
+        let set = ExpertSet::from_names(["last", "day", "linear", "network"]).unwrap();
+        let new = ExpertSet::from_names(["day"]).unwrap();
+        let mut state = [0.1, 0.4, 0.2, 0.3, 7.0, 40.0];
+        renew(&mut state, set, new);
+        for (got, expected) in state.iter().zip([0.125, 0.25, 0.25, 0.375, 7.0, 40.0]) {
+            assert!((got - expected).abs() < 1e-6, "{state:?}");
         }
     }
 }

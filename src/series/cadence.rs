@@ -10,6 +10,8 @@ use bytemuck::{Pod, Zeroable};
 const DIFFERENCES: usize = 8;
 /// Differences from which on an interval is believed. Below: one outage among the first arrivals would decide.
 const DIFFERENCES_MIN: u32 = 4;
+/// Differences as near as this to their median are of one step.
+const NEAR_PERCENT: i128 = 25;
 /// Intervals that people configure, milliseconds, ascending.
 const ROUND_MS: [i64; 34] = [
     1,
@@ -226,7 +228,7 @@ impl Cadence {
         }
         let mut sorted = self.differences_ms;
         sorted[..count].sort_unstable();
-        let interval_ms = snapped(sorted[(count - 1) / 2]);
+        let interval_ms = usual(&sorted[..count]);
         if self.interval_ms == 0 {
             return Some(interval_ms);
         }
@@ -241,7 +243,7 @@ impl Cadence {
     /// in use does not explain them: the first arrivals of a gappy stream skipped steps. A coarser one is never taken for
     /// that: gaps explain it.
     fn finer_interval(&self, sorted: &[i64; DIFFERENCES]) -> Option<i64> {
-        let finer_ms = snapped(sorted[(DIFFERENCES - 1) / 2]);
+        let finer_ms = usual(sorted);
         let is_multiple = |each: i64, of: i64| {
             let steps = each.saturating_add(of / 2) / of.max(1);
             within(each, of.saturating_mul(steps.max(1)), 10)
@@ -257,6 +259,18 @@ impl Cadence {
 /// Whether `a` is within so many percent of `b` > 0.
 fn within(a: i64, b: i64, percent: i128) -> bool {
     (i128::from(a) - i128::from(b)).abs() * 100 <= percent * i128::from(b)
+}
+
+/// The mean of the differences (ascending) about their lower median: of readings that follow each other it is off by but the
+/// first and the last one's jitter over their count. Gaps lie far beyond it.
+fn usual(differences: &[i64]) -> i64 {
+    let median = differences[(differences.len() - 1) / 2];
+    let near = differences
+        .iter()
+        .filter(|&&each| within(each, median, NEAR_PERCENT));
+    let (sum, count) = near.fold((0, 0), |(sum, count), &each| (sum + i128::from(each), count + 1));
+    // At least the median itself; a mean of i64 is one.
+    snapped(i64::try_from(sum / count).unwrap_or(median))
 }
 
 /// The round interval within 3 % of a difference, else the difference.

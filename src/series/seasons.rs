@@ -32,6 +32,9 @@ const WIN: f32 = 0.1;
 const SEASONS: u32 = 16;
 /// Steps behind r at least, for short seasons.
 const STEPS_MIN: f32 = 512.0;
+/// Deviations and shapes count up to so many times their usual size, once so many were seen.
+const CLIP: f32 = 8.0;
+const WARM: f32 = 50.0;
 /// Steps between two looks at the hour, the week, and a main season too long for the ring: coprime with every season of
 /// the calendar, so that each phase is met.
 const STRIDE: u32 = 11;
@@ -124,9 +127,20 @@ struct Evidence {
     count: f32,
 }
 
+/// A number within [`CLIP`] times its usual size: one spike would otherwise be all of the evidence.
+fn cut(x: f32, square: f32) -> f32 {
+    let most = CLIP * square.sqrt();
+    x.clamp(-most, most)
+}
+
 impl Evidence {
     fn note(&mut self, deviation: f32, shape: f32, window: f32) {
         self.count = (self.count + 1.0).min(1e6);
+        let (deviation, shape) = if self.count > WARM {
+            (cut(deviation, self.deviation), cut(shape, self.shape))
+        } else {
+            (deviation, shape)
+        };
         let rate = (1.0 / self.count).max(1.0 / window);
         self.product += (deviation * shape - self.product) * rate;
         self.deviation += (deviation * deviation - self.deviation) * rate;
@@ -182,16 +196,25 @@ struct Found {
     own: Option<f32>,
 }
 
-/// What is another season than before.
+/// What is other seasons than before. Where no season is another or new, one was left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changed {
-    /// The short season's profile begins anew.
-    pub short: bool,
-    /// The main season's profile begins anew.
-    pub main: bool,
-    /// The season in use as the main one is another, or there is one or none where it was the other way round: its phases,
-    /// slots and the strides of sampling are others.
-    pub phase: bool,
+    another: u32,
+    new: u32,
+}
+
+impl Changed {
+    /// Whether a season is of other steps than before: nothing that was known of it holds, and its profile begins anew.
+    #[must_use]
+    pub const fn is_another(&self, which: Which) -> bool {
+        self.another & which.bit() != 0
+    }
+
+    /// Whether a season takes part that did not before: another one, or one that was taken back.
+    #[must_use]
+    pub const fn is_new(&self, which: Which) -> bool {
+        self.new & which.bit() != 0
+    }
 }
 
 /// What is known of the seasons of a stream. Zeroed = nothing seen: the calendar's seasons.
@@ -242,15 +265,15 @@ impl Seasons {
         if self.next == self.choice {
             return None;
         }
-        let main = self.next.main != self.choice.main;
-        let changed = Changed {
-            short: self.next.short != self.choice.short,
-            main,
-            phase: main || self.next.has(Which::Main) != self.choice.has(Which::Main),
-        };
+        let mut changed = Changed { another: 0, new: 0 };
         for which in Which::ALL {
-            if self.next.found(which) != self.choice.found(which) {
+            let is_another = self.next.found(which) != self.choice.found(which);
+            if is_another {
+                changed.another |= which.bit();
                 self.evidence[which as usize] = Evidence::zeroed();
+            }
+            if self.next.has(which) && (is_another || !self.choice.has(which)) {
+                changed.new |= which.bit();
             }
         }
         self.sweep = Sweep::zeroed();

@@ -68,7 +68,7 @@ impl Path {
     fn new() -> Self {
         let config = engine::Config {
             interval: Interval::Given(60_000),
-            seasons: Seasons::Steps(vec![24]),
+            seasons: Seasons::Auto,
             utc_offset_ms: 0,
             gap_max: 32,
             horizons: (1..=12).collect(),

@@ -98,6 +98,7 @@ pub(super) fn account(run: &Run, unmatched: u64) -> String {
         (stats.gaps, "gaps"),
         (stats.long_gaps, "long gaps"),
         (stats.restarts, "grids begun anew because the interval changed"),
+        (stats.season_changes, "changes of a stream's seasons"),
         (unmatched, "forecasts whose target has no row"),
     ] {
         if count > 0 {

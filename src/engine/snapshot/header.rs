@@ -67,6 +67,7 @@ impl Dims {
             levels,
             state_len,
             profile: _,
+            finds_seasons: _,
         } = &layout.dims;
         Self {
             scored: scored.clone(),

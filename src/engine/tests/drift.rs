@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Bench, Kept, Numbers, Seen, config};
-use crate::experts::ExpertSet;
+use super::{Bench, Kept, Numbers, Seen, classical};
 
 /// Steps before the drift: twelve weeks, so that nothing is cold.
 const DRIFT: usize = 2_016;
@@ -92,12 +91,7 @@ fn coverage(seen: &[Seen], values: &[f64]) -> [[f64; STARTS.len()]; HORIZONS.len
 
 /// Mean coverage over `seeds` streams of each case, and the table for people.
 fn coverages(seeds: u64) -> (Vec<[[f64; STARTS.len()]; HORIZONS.len()]>, String) {
-    let mut config = config();
-    config.experts = ExpertSet::all()
-        .classical()
-        .iter()
-        .map(|expert| expert.name().to_owned())
-        .collect();
+    let config = classical();
     let mut text =
         format!("coverage of the 80 % band over {WINDOW} origins, {seeds} seeds; first origin {STARTS:?}\n");
     let mut all = Vec::new();

@@ -4,11 +4,13 @@ mod batching;
 mod capacity;
 mod compact;
 mod drift;
+mod grid;
 mod hostile;
 mod learning;
 mod model;
 mod outcomes;
 mod rows;
+mod seasons;
 mod snapshot;
 mod snapshot_file;
 mod snapshot_kept;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 
 use crate::engine::config::{Interval, ModelConfig, Seasons};
 use crate::engine::{Config, Engine, Model, Outcome, PartitionState};
+use crate::experts::ExpertSet;
 use crate::nn::Cell;
 use crate::series::observation::{Observation, Offset, Partition, Source};
 
@@ -44,6 +47,15 @@ pub(super) fn config() -> Config {
         stream_ttl_ms: 720 * HOUR_MS,
         publish_warming: true,
         tape_share: 0.0,
+    }
+}
+
+/// The same without the network.
+pub(super) fn classical() -> Config {
+    let experts = ExpertSet::all().classical();
+    Config {
+        experts: experts.iter().map(|expert| expert.name().to_owned()).collect(),
+        ..config()
     }
 }
 

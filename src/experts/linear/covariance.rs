@@ -60,6 +60,13 @@ pub fn start(p: &mut [f32]) {
     p[..REGRESSORS].fill(1.0);
 }
 
+/// Forgets the regressors from `plain` on: P is that of the others alone, as if those had never been, beside 1. What
+/// later columns add to the earlier ones is just what these knew less for having had company.
+pub fn forget(p: &mut [f32], plain: usize) {
+    p[STARTS[plain]..].fill(0.0);
+    p[plain..REGRESSORS].fill(1.0);
+}
+
 /// Takes a step's row and its ridge, over the first `d` regressors; what lies behind them in `x` is 0. Gives P x with P as
 /// it was before.
 pub fn absorb(p: &mut [f32], d: usize, x: &Vector, step: u64) -> Vector {
@@ -258,6 +265,33 @@ pub(crate) mod tests {
             let full = dense(&p, d);
             assert!((0..d).all(|i| full[i * d + i] < 1.1), "the ridge bounds it");
             assert!(is_sound(&p), "{d}");
+        }
+    }
+
+    /// As if their weights were known to be 0.
+    #[test]
+    fn regressors_that_are_forgotten_leave_what_the_others_know_alone() {
+        let (d, plain) = (REGRESSORS, 12);
+        let mut p = vec![0.0; LEN];
+        start(&mut p);
+        for t in 0..3_000 {
+            absorb(&mut p, d, &row(t, d, 0.3), t);
+        }
+        let mut known = Plain { d, p: dense(&p, d) };
+        for j in plain..d {
+            let mut coordinate = vec![0.0; d];
+            coordinate[j] = 1.0;
+            known.take(&coordinate, 1e9, 1.0);
+        }
+        forget(&mut p, plain);
+        assert!(is_sound(&p));
+        for (n, got) in dense(&p, d).into_iter().enumerate() {
+            let (i, j) = (n / d, n % d);
+            let expected = match (i < plain, j < plain) {
+                (true, true) => known.p[n],
+                _ => f64::from(u8::from(i == j)),
+            };
+            assert!((got - expected).abs() < 1e-5, "{i} {j}: {got} for {expected}");
         }
     }
 

@@ -15,7 +15,7 @@
 pub mod covariance;
 mod regressors;
 
-pub use regressors::regressors;
+pub use regressors::{PLAIN, regressors};
 
 use crate::experts::base::Bases;
 use crate::experts::interpolate::Place;
@@ -150,6 +150,14 @@ pub fn between(set: ExpertSet, place: Place, scored: [&[f32]; 2], weights: &[f32
             out[slot] = here + place.between(scored[0][slot] - low, scored[1][slot] - high);
         }
     }
+}
+
+/// Forgets the weights of the regressors from `kept` on. What error is usual is found anew.
+///
+/// # Panics
+/// Where `weights` are not [`WEIGHTS_LEN`].
+pub fn forget(weights: &mut [f32], kept: usize) {
+    weights[kept..WEIGHTS_LEN].fill(0.0);
 }
 
 /// w'x in σ, finite.

@@ -3,7 +3,6 @@
 use crate::experts::base::{Now, Past};
 use crate::experts::linear::{Regressors, Vector};
 use crate::series::calendar::harmonic;
-use crate::series::ring;
 
 /// Steps back whose distance from the newest value is a regressor.
 const LAGS: [usize; 8] = [1, 2, 3, 4, 6, 8, 12, 24];
@@ -11,6 +10,8 @@ const LAGS: [usize; 8] = [1, 2, 3, 4, 6, 8, 12, 24];
 const SEASONAL: usize = 3;
 /// The constant, of the size of the others.
 const CONSTANT: f32 = 0.3;
+/// The first regressors, which speak of no season: distances to the lags and the levels, the constant.
+pub const PLAIN: usize = LAGS.len() + 3 + 1;
 /// Largest |x|: beyond, a reading is no part of the stream's past, and f16 keeps it.
 const LIMIT: f32 = 1_000.0;
 
@@ -74,7 +75,7 @@ pub fn regressors(past: &Past<'_>, now: &Now, levels: &[f32; 3], sigma: f32) -> 
                 put.difference(cos * moving);
             }
         }
-        if !past.calendar.is_long(ring::CAPACITY) {
+        if !past.calendar.is_long(past.ring_values.len()) {
             let m = season.steps as usize;
             let over = |near: usize, far: usize| ago(near).zip(ago(far)).map_or(0.0, |(a, b)| a - b);
             for back in 0..SEASONAL {

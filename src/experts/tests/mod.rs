@@ -2,6 +2,7 @@
 
 mod invariants;
 mod linear;
+mod long;
 mod parts;
 mod stack;
 mod toy;

@@ -12,7 +12,7 @@ use crate::experts::scale::{Circumstances, Level, OneStep, width_feature};
 use crate::experts::share::Share;
 use crate::experts::{ExpertSet, mixture, origins, quantiles, stack};
 use crate::series::Rebase;
-use crate::series::calendar::{Calendar, HOUR_MS};
+use crate::series::calendar::Calendar;
 use crate::series::profile::{DAY_RATE, DAY_SLOTS, ProfileRules, WEEK_RATE, WEEK_SLOTS};
 use crate::series::ring::{self, Ring};
 use crate::series::season_ring::{KEPT, SeasonRing};
@@ -50,6 +50,7 @@ pub(crate) struct Toy {
     pub(crate) week: Slots,
     hour: Slots,
     season: SeasonRing,
+    season_means: Vec<f32>,
     ring: Ring,
     values: Vec<f32>,
     last: f32,
@@ -94,6 +95,7 @@ impl Toy {
             week: Slots::new(ProfileRules::new(calendar.week, WEEK_SLOTS, WEEK_RATE)),
             hour: Slots::new(ProfileRules::new(calendar.hour, 60, DAY_RATE)),
             season: SeasonRing::zeroed(),
+            season_means: vec![0.0; KEPT],
             ring: Ring::zeroed(),
             values: vec![0.0; ring::CAPACITY],
             last: 0.0,
@@ -108,8 +110,16 @@ impl Toy {
         }
     }
 
+    /// With a ring of so many steps.
+    pub(crate) fn with_ring(self, steps: usize) -> Self {
+        Self {
+            values: vec![0.0; steps],
+            ..self
+        }
+    }
+
     fn local_ms(&self, step: u64) -> i64 {
-        step as i64 * HOUR_MS
+        step as i64 * self.calendar.interval_ms
     }
 
     /// One step; `network(step)` gives q10, q50, q90 in units of s around the classical centre.
@@ -137,6 +147,10 @@ impl Toy {
         self.ring.push(&mut self.values, self.last);
         for slots in [&mut self.day, &mut self.week, &mut self.hour] {
             slots.take(local_ms, self.last);
+        }
+        if self.calendar.is_long(self.values.len()) {
+            let means = &mut self.season_means;
+            self.season.update(means, self.calendar.day, local_ms, self.last);
         }
         let x = self.regress();
         let out = (0..self.scored.len())
@@ -221,7 +235,7 @@ impl Toy {
             ring: &self.ring,
             ring_values: &self.values,
             season: &self.season,
-            season_means: &[0.0; KEPT],
+            season_means: &self.season_means,
             day: self.day.view(),
             week: self.week.view(),
             hour: self.hour.view(),

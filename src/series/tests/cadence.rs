@@ -131,6 +131,30 @@ fn place_corrects_an_interval_that_the_gaps_of_the_first_arrivals_made_too_long(
 }
 
 #[test]
+fn place_finds_an_interval_under_jitter_and_stays_with_it() {
+    for seed in 0..50u64 {
+        let mut numbers = seed;
+        let mut dice = || {
+            numbers = numbers
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (numbers >> 40) as i64
+        };
+        // Up to 5 s late; a quarter of the readings are lost from the sixth on.
+        let mut cadence = Cadence::zeroed();
+        for minute in 0..2_000 {
+            let (lost, late_ms) = (dice() % 4 == 0, dice() % 5_000);
+            if minute < 6 || !lost {
+                let placement = cadence.place(minute * MINUTE + late_ms, &AUTO);
+                let begins_anew = placement == Placement::Restarted { found: false };
+                assert!(!begins_anew, "seed {seed}, minute {minute}");
+            }
+        }
+        assert_eq!(cadence.interval_ms(), MINUTE, "seed {seed}");
+    }
+}
+
+#[test]
 fn place_takes_no_gaps_and_no_jitter_for_another_interval() {
     let mut numbers = 7u64;
     let mut dice = || {

@@ -98,7 +98,7 @@ impl Stream {
         if let Some(changed) = self.seasons.change() {
             let fresh = profiles(&self.tracked());
             for (which, fresh) in fresh.into_iter().enumerate() {
-                if [changed.short, changed.main, false][which] {
+                if changed.is_another(Which::ALL[which]) {
                     self.profiles[which] = fresh;
                     for lag in (0..self.ring.len()).rev() {
                         let x = self.ring.at(&self.values, lag).unwrap();
