@@ -31,8 +31,9 @@ demo: tools
 	cargo build --release --locked
 	target/release/tidecast demo $(ARGS)
 
+# Twice as many at a time as there are cores of the smallest machine: tests of the fault suite wait more than they compute.
 test: tools tools-broker
-	cargo test --release --locked --features faults -- $(ARGS)
+	RUST_TEST_THREADS=4 cargo test --release --locked --features faults -- $(ARGS)
 
 soak: tools tools-broker
 	TIDECAST_SOAK_SECONDS=$$(($(or $(FOR),3600) / 2)) cargo test --release --locked --features faults -- --ignored --nocapture --test-threads 1 soak

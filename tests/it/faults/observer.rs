@@ -1,6 +1,6 @@
 //! A `read_committed` reader that reads while the faults happen, and says at once when something is wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -380,7 +380,12 @@ impl Observer {
 
     /// Whether there is a forecast of something that was fed behind the mark.
     pub(crate) fn is_past(&self, mark: &Mark) -> bool {
-        let is_new = |place: Place| {
+        !self.past(mark).is_empty()
+    }
+
+    /// The input partitions of which there is one.
+    pub(crate) fn past(&self, mark: &Mark) -> BTreeSet<i32> {
+        let is_new = |place: &Place| {
             let end = usize::try_from(place.partition)
                 .ok()
                 .and_then(|index| mark.0.get(index));
@@ -393,7 +398,9 @@ impl Observer {
                 .filter(|((topic, _), _)| *topic == Topic::Forecasts);
             forecasts
                 .filter_map(|(_, records)| records.last()?.source())
-                .any(is_new)
+                .filter(is_new)
+                .map(|place| place.partition)
+                .collect()
         })
     }
 

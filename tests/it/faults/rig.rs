@@ -216,8 +216,10 @@ train = {{ chunk = 8, batch = 8 }}
     /// Says whether what was seen is still there: else the broker has shown what was not committed.
     fn look_again(&self) {
         let partitions = self.feeder.fed.lock().unwrap().len() as i32;
+        // Taken first: it goes on growing.
+        let live = self.observer.with_seen(Seen::clone);
         match read_again(&self.broker.servers, &self.names, (partitions, COMMITTED)) {
-            Ok(again) => match self.observer.with_seen(|live| reconcile(live.clone(), again)) {
+            Ok(again) => match reconcile(live, again) {
                 Ok(_) => println!("everything that was seen is still there"),
                 Err(violation) => println!("{violation}"),
             },
