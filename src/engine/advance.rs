@@ -1,7 +1,7 @@
 //! A row's step before the network: what is due matures, the past takes the value, the inputs are made.
 
 use crate::engine::PartitionStats;
-use crate::engine::features::{Phase, Recurrent, SKIP_EXPERTS, Skip};
+use crate::engine::features::{Phase, Recurrent, Skip};
 use crate::engine::mature::mature;
 use crate::engine::row::Row;
 use crate::engine::seasons;
@@ -54,13 +54,7 @@ pub(crate) fn prepare(
     row.progress.steps = step.saturating_add(1);
     let sigma = row.scaler.sigma_normalised();
     let work = &mut *buffers.work;
-    *work = Work {
-        local_ms,
-        step,
-        value,
-        sigma,
-        ..Work::default()
-    };
+    work.begin(local_ms, step, value, sigma, setup.plan.scored.len());
     mature(context, row, work, x, stats);
     if !missing {
         seasons::observe(grid, row, local_ms, x);
@@ -124,7 +118,8 @@ fn remember(grid: &Grid, row: &mut Row<'_>, local_ms: i64, x: f32) {
     if grid.long {
         row.season.update(row.season_means, calendar.day, local_ms, x);
     }
-    row.motion.update(x, grid.season(), row.scaler.sigma_normalised());
+    row.motion
+        .update(x, &grid.level_rates, row.scaler.sigma_normalised());
     row.level.note(x);
 }
 
@@ -248,7 +243,6 @@ fn skip(context: &Context<'_>, row: &Row<'_>, work: &Work, k: usize) -> Skip {
         ..grid.calendar
     }
     .seasonal_lag(h);
-    let set = setup.experts();
     Skip {
         anchors: [
             at.ahead.seasonal,
@@ -258,7 +252,9 @@ fn skip(context: &Context<'_>, row: &Row<'_>, work: &Work, k: usize) -> Skip {
             at.ahead.day,
             at.ahead.week,
         ],
-        experts: SKIP_EXPERTS.map(|expert| set.index_of(expert).map_or(f32::NAN, |i| at.forecasts[i])),
+        experts: setup
+            .skip_places
+            .map(|place| place.map_or(f32::NAN, |i| at.forecasts[i])),
         centres: at.classical.parts,
         centre: at.classical.served,
         scale: at.unit,

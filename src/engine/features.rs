@@ -3,6 +3,7 @@
 
 use crate::experts::Expert;
 use crate::experts::stack::CENTRES;
+use crate::nn::vector;
 use crate::series::calendar::{Season, harmonic};
 
 /// Experts whose forecasts are skip inputs; one that does not take part says 0. The week's profile is among the anchors.
@@ -24,9 +25,9 @@ const RECURRENT: usize = 13;
 /// Skip inputs per scored horizon (S): 4 values of past and profile, the experts, m1 and m2, 5 scale features, log s/vL,
 /// centre − y,
 /// 6 of the target's phase.
-pub(crate) const SKIPS: usize = 4 + SKIP_EXPERTS.len() + CENTRES + 5 + 2 + 6;
-/// Beyond this asinh is cut: a value 27 units away says no more than "far".
-const CLIP: f32 = 4.0;
+pub(crate) const SKIPS: usize = RELATIVE + 5 + 2 + 6;
+/// Those that are distances from the centre, but for y.
+const RELATIVE: usize = 4 + SKIP_EXPERTS.len() + CENTRES;
 
 /// Recurrent inputs (D) where `horizons` (K) are scored.
 #[must_use]
@@ -34,15 +35,10 @@ pub(crate) const fn inputs(horizons: usize) -> usize {
     RECURRENT + horizons
 }
 
-/// asinh, clipped to ±4; a difference that is not finite counts as 0.
+/// asinh, clipped to ±4; what is no number counts as 0.
 #[must_use]
 pub(crate) fn squash(x: f32) -> f32 {
-    if x.is_nan() {
-        return 0.0;
-    }
-    let magnitude = x.abs().min(1e3);
-    let value = (magnitude + (magnitude * magnitude + 1.0).sqrt()).ln().min(CLIP);
-    if x < 0.0 { -value } else { value }
+    vector::squash_one(x)
 }
 
 /// Sine and cosine of a phase, both 0 where there is no cycle.
@@ -92,11 +88,12 @@ impl Recurrent {
     /// Writes D inputs; `errors` (K) are the newest matured (y − classical centre)/s, squashed.
     pub(crate) fn write(&self, errors: &[f32], out: &mut [f32]) {
         let (shared, matured) = out.split_at_mut(RECURRENT);
-        shared[0] = squash(3.0 * self.change / self.unit);
+        shared[0] = 3.0 * self.change / self.unit;
         for (input, difference) in shared[1..7].iter_mut().zip(&self.differences) {
-            *input = squash(difference / self.unit);
+            *input = difference / self.unit;
         }
-        shared[7] = squash(self.volatility);
+        shared[7] = self.volatility;
+        vector::squash(&mut shared[..8]);
         shared[8] = if self.missing { SEEN_AS_ONE } else { 0.0 };
         for (pair, phase) in shared[9..13].chunks_exact_mut(2).zip(&self.phases) {
             pair.copy_from_slice(&[phase.sin, phase.cos]);
@@ -134,24 +131,27 @@ pub(crate) struct Skip {
 impl Skip {
     /// Writes S inputs.
     pub(crate) fn write(&self, out: &mut [f32]) {
-        let relative = |value: f32| squash((value - self.centre) / self.scale);
-        let mut place = out.iter_mut();
-        let mut put = |value: f32| {
-            *place.next().expect("S places") = value;
-        };
-        self.anchors
-            .iter()
-            .chain(&self.experts)
-            .chain(&self.centres)
-            .for_each(|&value| put(relative(value)));
-        self.phi.iter().for_each(|&value| put(value));
-        put((self.scale / self.slow).ln().clamp(-2.0, 2.0));
-        put(-relative(self.now));
+        let mut relative = [0.0; RELATIVE + 1];
+        let (anchors, rest) = relative.split_at_mut(self.anchors.len());
+        let (experts, rest) = rest.split_at_mut(self.experts.len());
+        let (centres, now) = rest.split_at_mut(CENTRES);
+        anchors.copy_from_slice(&self.anchors);
+        experts.copy_from_slice(&self.experts);
+        centres.copy_from_slice(&self.centres);
+        now[0] = self.now;
+        for value in &mut relative {
+            *value = (*value - self.centre) / self.scale;
+        }
+        vector::squash(&mut relative);
+        let (first, rest) = out.split_at_mut(RELATIVE);
+        first.copy_from_slice(&relative[..RELATIVE]);
+        let (phi, rest) = rest.split_at_mut(self.phi.len());
+        phi.copy_from_slice(&self.phi);
+        rest[0] = vector::ln(self.scale / self.slow).clamp(-2.0, 2.0);
+        rest[1] = -relative[RELATIVE];
         let [day, week] = self.phases;
         let twice = day.doubled();
-        [day.sin, day.cos, twice.sin, twice.cos, week.sin, week.cos]
-            .into_iter()
-            .for_each(put);
+        rest[2..].copy_from_slice(&[day.sin, day.cos, twice.sin, twice.cos, week.sin, week.cos]);
     }
 }
 
@@ -165,7 +165,7 @@ mod tests {
             assert!((squash(x) - x.asinh()).abs() < 1e-5, "{x}");
         }
         for x in [1e30, -1e30, f32::INFINITY, f32::NEG_INFINITY] {
-            assert_eq!(squash(x).abs(), CLIP);
+            assert_eq!(squash(x).abs(), 4.0);
         }
         assert_eq!(squash(f32::NAN), 0.0);
     }

@@ -197,7 +197,7 @@ fn keep(context: &Context<'_>, row: &mut Row<'_>, work: &Work, k: usize) {
         cold
     };
     let tracked = &row.tracked[k * levels.len()..(k + 1) * levels.len()];
-    let spread = quantiles::spread(scale, at.side, levels, tracked);
+    let spread = setup.width.spread(scale, at.side, tracked);
     let slots = &mut row.pending[setup.layout.pending(k)];
     let Some((issued, kept)) = pending::open(slots, &grid.horizons[k].sampling(key), work.step, experts)
     else {

@@ -154,6 +154,11 @@ macro_rules! declare_row {
                 0 $( + words_of(1, size_of::<$one_type>()) )* $( + words_of(self.$many, size_of::<$many_type>()) )*
             }
 
+            /// Where `pending`, the last field of a row of format 1, begins.
+            pub(super) fn start_of_pending(&self) -> usize {
+                self.words_1() - words_of(self.pending, size_of::<f32>())
+            }
+
             /// Words of the row before padding to whole lines.
             fn words(&self) -> usize {
                 self.words_1()
@@ -171,7 +176,7 @@ macro_rules! declare_row {
                 ]
             }
 
-            fn fields(&self) -> Vec<FieldSize> {
+            pub(super) fn fields(&self) -> Vec<FieldSize> {
                 vec![
                     $( FieldSize { name: stringify!($one), bytes: 4 * words_of(1, size_of::<$one_type>()), what: $one_what }, )*
                     $( FieldSize { name: stringify!($many), bytes: 4 * words_of(self.$many, size_of::<$many_type>()), what: $many_what }, )*

@@ -23,6 +23,7 @@
 )]
 
 mod advance;
+mod ahead;
 mod batch;
 mod between;
 mod carry;

@@ -10,6 +10,13 @@ const FAST: f32 = 0.05;
 /// A reading moves a level as if it lay at most so many σ away: a spike would be in the levels for weeks.
 const AWAY_MAX: f32 = 1_000.0;
 
+/// Rates of the levels, 1 − 2^(−1/half-life), where a season has m steps.
+pub(crate) fn rates(season: u32) -> [f32; 3] {
+    let half_lives = [6.0, season.max(12) as f32, 7.0 * season.max(24) as f32];
+    // exp_m1 is exact where the half-life is long.
+    half_lives.map(|half_life| -(-std::f32::consts::LN_2 / half_life).exp_m1())
+}
+
 /// EW levels, EW changes and the newest value. Zeroed = nothing seen.
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 #[repr(C)]
@@ -29,8 +36,8 @@ pub(crate) struct Motion {
 }
 
 impl Motion {
-    /// Takes the value of a step (a missing one carried forward); `season` is m, `sigma` σ, normalised.
-    pub(crate) fn update(&mut self, x: f32, season: u32, sigma: f32) {
+    /// Takes the value of a step (a missing one carried forward); `rates` are [`rates`], `sigma` is σ, normalised.
+    pub(crate) fn update(&mut self, x: f32, rates: &[f32; 3], sigma: f32) {
         let first = self.count == 0.0;
         self.count = (self.count + 1.0).min(1e6);
         self.change = if first { 0.0 } else { x - self.last };
@@ -39,10 +46,7 @@ impl Motion {
         let size = self.change.abs();
         self.slow += (size - self.slow) * SLOW.max(least);
         self.fast += (size - self.fast) * FAST.max(least);
-        let half_lives = [6.0, season.max(12) as f32, 7.0 * season.max(24) as f32];
-        for (level, half_life) in self.levels.iter_mut().zip(half_lives) {
-            // 1 − 2^(−1/half-life) to first order and better: exp_m1 is exact where the half-life is long.
-            let rate = -(-std::f32::consts::LN_2 / half_life).exp_m1();
+        for (level, rate) in self.levels.iter_mut().zip(rates) {
             let away = if first {
                 x - *level
             } else {

@@ -133,7 +133,9 @@ pub(crate) struct Layout {
     /// (K) where each scored horizon's origins lie in `origins`; none without linear experts.
     pub(super) origins: Vec<Range<usize>>,
     /// How rows rest, where not as they are.
-    storage: Option<Storage>,
+    pub(super) storage: Option<Storage>,
+    /// Words of a row at rest that every step reads.
+    pub(super) hot: Vec<Range<usize>>,
 }
 
 /// Fields that a reading's place on the grid is found from: cadence, progress, scaler, ring.
@@ -173,6 +175,7 @@ impl Layout {
             pending_starts,
             origins,
             storage: None,
+            hot: Vec::new(),
         };
         if layout.dims.profile == Profile::Compact {
             let mut fresh = vec![0.0; layout.words()];
@@ -180,6 +183,7 @@ impl Layout {
             let fields = codes_of(layout.counts.codes(&layout.dims));
             layout.storage = Some(Storage::new(&fields, HEAD_FIELDS, fresh));
         }
+        layout.hot = layout.hot();
         layout
     }
 

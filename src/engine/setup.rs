@@ -1,6 +1,8 @@
 //! What follows from the configuration, once: rules, layout, and what a grid of an interval looks like.
 
 use crate::engine::config::{Interval, Seasons};
+use crate::engine::features::SKIP_EXPERTS;
+use crate::engine::motion;
 use crate::engine::row::Layout;
 use crate::engine::row::WEEK_SLOTS;
 use crate::engine::stats::band;
@@ -10,6 +12,7 @@ use crate::experts::centre::CentreRates;
 use crate::experts::drift::DriftRates;
 use crate::experts::interpolate::Place;
 use crate::experts::pending::{Flights, Sampling};
+use crate::experts::quantiles::Width;
 use crate::experts::scale::ScaleRates;
 use crate::experts::share::Share;
 use crate::experts::{Expert, ExpertSet, anomaly, quantiles};
@@ -45,6 +48,10 @@ pub(crate) struct Setup {
     pub(crate) few: Vec<usize>,
     /// Scored horizons whose errors tell of an anomaly.
     pub(crate) anomaly_horizons: Vec<usize>,
+    /// Places of the skip inputs' experts in arrays (E).
+    pub(crate) skip_places: [Option<usize>; SKIP_EXPERTS.len()],
+    /// The levels that say how wide a forecast is.
+    pub(crate) width: Width,
     /// Places of the band whose coverage is counted.
     pub(crate) band: Option<(usize, usize)>,
 }
@@ -87,7 +94,11 @@ impl Setup {
         };
         let anomaly_horizons = chosen[..judged].to_vec();
         let fingerprint = crate::engine::snapshot::fingerprint(&config);
+        let set = layout.dims.experts;
+        let width = Width::new(&layout.dims.levels);
         Self {
+            skip_places: SKIP_EXPERTS.map(|expert| set.index_of(expert)),
+            width,
             fingerprint,
             config,
             plan,
@@ -194,6 +205,8 @@ pub(crate) struct Grid {
     pub(crate) kept_profiles: Profiles,
     /// Steps of the short and of the main season that the interval, or the configuration, says.
     pub(crate) own: [u32; 2],
+    /// Rates of the levels.
+    pub(crate) level_rates: [f32; 3],
     /// Experts asked for disagreement.
     pub(crate) disagreeing: ExpertSet,
     /// (K).
@@ -249,6 +262,7 @@ impl Grid {
             kept,
             kept_profiles,
             own: [own.hour.steps, own.day.steps],
+            level_rates: motion::rates(kept.day.steps.max(1)),
             disagreeing,
             horizons: std::array::from_fn(rules),
             long: kept.is_long(profile.ring()),

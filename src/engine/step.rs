@@ -18,10 +18,15 @@ use crate::engine::wave::{Job, WAVE_ROWS, Wave};
 use crate::engine::{Config, HorizonPlan, Model, PartitionState, TapeBuffer, TapeDims};
 use crate::series::cadence::Placement;
 use crate::series::observation::{Observation, Partition};
+use crate::series::seasons::Choice;
 
 /// Steps of a stream's past that make its hidden state anew under weights of another lineage: the window beyond which
 /// carried state gained nothing (RECIPE §8.7).
 const REPLAY_STEPS: usize = 64;
+
+/// Rows that memory is asked for before they are stepped; heads of rows, before they are placed.
+const ROWS_AHEAD: usize = 2;
+const HEADS_AHEAD: usize = 8;
 
 /// One worker's engine: configuration, scratch, output buffers, tape. Holds no state of a stream.
 #[derive(Debug)]
@@ -153,7 +158,12 @@ impl Engine {
 
     /// Places the readings on their grids; what takes a step becomes a job.
     fn enter(&mut self, state: &mut PartitionState, places: Range<usize>) {
-        for place in places {
+        let layout = &self.setup.layout;
+        for place in places.clone() {
+            if place + HEADS_AHEAD < places.end {
+                let entry = state.batch.entries[state.batch.entry_at(place + HEADS_AHEAD)];
+                layout.read_head_ahead(state.slab.row(entry.slot as usize));
+            }
             let number = state.batch.entry_at(place);
             match state.place(number) {
                 Ok(job) => self.wave.jobs.push(job),
@@ -168,9 +178,8 @@ impl Engine {
         self.remake.clear();
         let layout = &self.setup.layout;
         for (number, job) in self.wave.jobs.iter().enumerate() {
-            let row = layout.open_head(state.slab.row_mut(job.slot as usize), &mut state.room);
-            if row.progress.lineage != lineage {
-                self.remake.push((number, row.ring.len().min(REPLAY_STEPS)));
+            if let Some(steps) = job.remake {
+                self.remake.push((number, steps as usize));
             }
         }
         if self.remake.is_empty() {
@@ -211,7 +220,16 @@ impl Engine {
     fn round(&mut self, state: &mut PartitionState) {
         let setup = &*self.setup;
         let rows = self.wave.jobs.len();
-        for number in 0..rows {
+        for number in 0..rows + ROWS_AHEAD {
+            if let Some(job) = self.wave.jobs.get(number) {
+                // Where a stream has other seasons this asks for less than it needs.
+                let grid = self.grids.get(setup, job.interval_ms, Choice::default());
+                let (slot, layout) = (job.slot as usize, &setup.layout);
+                layout.read_ahead(state.slab.row(slot), grid, job.step, state.index.key(slot));
+            }
+            let Some(number) = number.checked_sub(ROWS_AHEAD) else {
+                continue;
+            };
             let job = self.wave.jobs[number];
             let rest = state.slab.row_mut(job.slot as usize);
             let mut row = setup
@@ -284,6 +302,8 @@ impl PartitionState {
         let row = layout.open_head(rest, &mut self.room);
         let placement = row.cadence.place(entry.time_ms, &self.setup.cadence);
         let (cadence, lineage) = (*row.cadence, row.progress.lineage);
+        let mut past = row.ring.len();
+        let mut step = row.progress.steps;
         let mut is_started = row.scaler.is_started();
         layout.close_head(rest, &self.room);
         let stale = matches!(placement, Placement::LongGap { .. });
@@ -313,6 +333,7 @@ impl PartitionState {
                     row.progress.lineage = lineage;
                 });
                 is_started = false;
+                (past, step) = (0, 0);
                 self.stats.restarts += 1;
                 (0, 0)
             }
@@ -325,9 +346,11 @@ impl PartitionState {
         Ok(Job {
             entry: number as u32,
             slot: entry.slot,
+            step: step.saturating_add(skipped),
             // Before the first reading there is nothing to run.
             masked: if is_started { masked } else { 0 },
             skipped: if is_started { skipped } else { 0 },
+            remake: (lineage != self.model.lineage).then_some(past.min(REPLAY_STEPS) as u32),
             stale,
             time_ms: cadence.time_ms(cadence.newest()),
             interval_ms: cadence.interval_ms(),

@@ -3,11 +3,7 @@
 //! A compact row is unpacked before a step and packed after it, always: what a stream says is a function of what it rests
 //! as, so neither batches nor restarts change a bit. Arithmetic is f32.
 
-use half::f16;
-use half::slice::HalfFloatSliceExt;
-
-/// Largest number that f16 keeps.
-const HALF_MAX: f32 = 65_504.0;
+use crate::nn::halves::{from_half, from_halves, to_half, to_halves};
 
 /// How a word (f32, or half of an integer of 64 bits) is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,14 +83,39 @@ pub(crate) struct Field {
     pub(crate) codes: String,
 }
 
+/// Runs of codes that are read and written by themselves, in order: long ones whole, the words of short ones by their
+/// code, so that a row's hundreds of short runs cost no decision each.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Moves {
+    long: Vec<Run>,
+    /// By code: exact, long, half, short, byte.
+    single: [Vec<Place>; 5],
+    /// After the others: a quotient needs the word before it.
+    quotients: Vec<Place>,
+    /// Words that are those of a fresh row.
+    fresh: Vec<std::ops::Range<usize>>,
+}
+
+/// Where a word lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    /// In work.
+    word: u32,
+    /// At rest.
+    byte: u32,
+}
+
+/// Words of a run that is moved whole.
+const LONG: usize = 8;
+
 /// How the rows of a layout rest.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Storage {
-    runs: Vec<Run>,
+    moves: Moves,
+    /// Of the first fields, and the word they end before.
+    head: (Moves, usize),
     /// Bytes of each field.
     sizes: Vec<usize>,
-    /// Runs of the first fields, and the word they end before.
-    head: (usize, usize),
     /// A fresh row, in work.
     fresh: Vec<f32>,
 }
@@ -104,11 +125,11 @@ impl Storage {
     pub(crate) fn new(fields: &[Field], heads: usize, fresh: Vec<f32>) -> Self {
         let mut runs: Vec<Run> = Vec::new();
         let mut sizes = Vec::with_capacity(fields.len());
-        let mut head = (0, 0);
+        let mut head = (Moves::default(), 0);
         let mut byte = 0;
         for (number, field) in fields.iter().enumerate() {
             if number == heads {
-                head = (runs.len(), field.word);
+                head = (Moves::of(&runs), field.word);
             }
             let start = byte;
             let letters = field.codes.bytes().cycle().take(field.words);
@@ -129,7 +150,7 @@ impl Storage {
             sizes.push(byte - start);
         }
         Self {
-            runs,
+            moves: Moves::of(&runs),
             sizes,
             head,
             fresh,
@@ -148,77 +169,143 @@ impl Storage {
 
     /// Makes `words` the row that rests in `stored`.
     pub(crate) fn unpack(&self, stored: &[u8], words: &mut [f32]) {
-        words.copy_from_slice(&self.fresh);
-        self.runs.iter().for_each(|run| run.unpack(stored, words));
+        self.moves.unpack(stored, words, &self.fresh);
     }
 
     /// Lays `words` to rest in `stored`.
     pub(crate) fn pack(&self, words: &[f32], stored: &mut [u8]) {
-        self.runs.iter().for_each(|run| run.pack(words, stored));
+        self.moves.pack(words, stored);
     }
 
     /// Unpacks the first fields alone; the other words mean nothing.
     pub(crate) fn unpack_head(&self, stored: &[u8], words: &mut [f32]) {
-        let (runs, end) = self.head;
-        words[..end].copy_from_slice(&self.fresh[..end]);
-        self.runs[..runs].iter().for_each(|run| run.unpack(stored, words));
+        self.head.0.unpack(stored, words, &self.fresh[..self.head.1]);
     }
 
     /// Packs the first fields alone.
     pub(crate) fn pack_head(&self, words: &[f32], stored: &mut [u8]) {
-        let runs = &self.runs[..self.head.0];
-        runs.iter().for_each(|run| run.pack(words, stored));
+        self.head.0.pack(words, stored);
+    }
+}
+
+impl Moves {
+    fn of(runs: &[Run]) -> Self {
+        let mut moves = Self::default();
+        for run in runs {
+            let list = match run.code {
+                Code::Fresh => {
+                    moves.fresh.push(run.word..run.word + run.words);
+                    continue;
+                }
+                Code::Quotient => &mut moves.quotients,
+                Code::Exact if run.words < LONG => &mut moves.single[0],
+                Code::Long => &mut moves.single[1],
+                Code::Half if run.words < LONG => &mut moves.single[2],
+                Code::Short => &mut moves.single[3],
+                Code::Byte => &mut moves.single[4],
+                _ => {
+                    moves.long.push(*run);
+                    continue;
+                }
+            };
+            let bytes = run.code.bytes(1);
+            list.extend((0..run.words).map(|i| Place {
+                word: (run.word + i) as u32,
+                byte: (run.byte + i * bytes) as u32,
+            }));
+        }
+        moves
+    }
+
+    fn unpack(&self, stored: &[u8], words: &mut [f32], fresh: &[f32]) {
+        for run in &self.long {
+            run.unpack(stored, words);
+        }
+        let [exact, long, half, short, byte] = &self.single;
+        read(exact, stored, words, f32::from_le_bytes);
+        read(long, stored, words, |[a, b, c]| f32::from_le_bytes([0, a, b, c]));
+        read(half, stored, words, from_half);
+        read(short, stored, words, |bytes| {
+            f32::from_bits(u16::from_le_bytes(bytes).into())
+        });
+        read(byte, stored, words, |[byte]| f32::from_bits(byte.into()));
+        read(&self.quotients, stored, words, from_half);
+        for place in &self.quotients {
+            let word = place.word as usize;
+            words[word] *= words[word - 1];
+        }
+        for range in &self.fresh {
+            words[range.clone()].copy_from_slice(&fresh[range.clone()]);
+        }
+    }
+
+    fn pack(&self, words: &[f32], stored: &mut [u8]) {
+        for run in &self.long {
+            run.pack(words, stored);
+        }
+        let [exact, long, half, short, byte] = &self.single;
+        write(exact, words, stored, f32::to_le_bytes);
+        write(long, words, stored, |x| {
+            let [_, a, b, c] = x.to_bits().saturating_add(0x80).to_le_bytes();
+            [a, b, c]
+        });
+        write(half, words, stored, to_half);
+        write(short, words, stored, |x| {
+            (x.to_bits().min(u16::MAX.into()) as u16).to_le_bytes()
+        });
+        write(byte, words, stored, |x| [x.to_bits().min(255) as u8]);
+        for place in &self.quotients {
+            let (word, byte) = (place.word as usize, place.byte as usize);
+            let by = words[word - 1];
+            let quotient = if by.abs() < 1e-30 { 0.0 } else { words[word] / by };
+            stored[byte..byte + 2].copy_from_slice(&to_half(quotient));
+        }
+    }
+}
+
+fn read<const BYTES: usize>(
+    places: &[Place],
+    stored: &[u8],
+    words: &mut [f32],
+    of: impl Fn([u8; BYTES]) -> f32,
+) {
+    for place in places {
+        let bytes = stored[place.byte as usize..].first_chunk();
+        words[place.word as usize] = of(*bytes.expect("its bytes lie within the row"));
+    }
+}
+
+fn write<const BYTES: usize>(
+    places: &[Place],
+    words: &[f32],
+    stored: &mut [u8],
+    of: impl Fn(f32) -> [u8; BYTES],
+) {
+    for place in places {
+        stored[place.byte as usize..][..BYTES].copy_from_slice(&of(words[place.word as usize]));
     }
 }
 
 impl Run {
     fn unpack(&self, stored: &[u8], words: &mut [f32]) {
         let bytes = &stored[self.byte..self.byte + self.code.bytes(self.words)];
-        let before = words[self.word.saturating_sub(1)];
         let to = &mut words[self.word..self.word + self.words];
         match self.code {
             Code::Exact => bytemuck::cast_slice_mut(to).copy_from_slice(bytes),
-            Code::Long => {
-                for (to, bytes) in to.iter_mut().zip(bytes.chunks_exact(3)) {
-                    *to = f32::from_bits(u32::from_le_bytes([0, bytes[0], bytes[1], bytes[2]]));
-                }
-            }
-            Code::Half => halves(bytes, to),
-            Code::Short => {
-                for (to, bytes) in to.iter_mut().zip(bytes.chunks_exact(2)) {
-                    *to = f32::from_bits(u32::from(u16::from_le_bytes([bytes[0], bytes[1]])));
-                }
-            }
-            Code::Byte => {
-                for (to, &byte) in to.iter_mut().zip(bytes) {
-                    *to = f32::from_bits(u32::from(byte));
-                }
-            }
+            Code::Half => from_halves(bytes, to),
             Code::Tally => {
                 for (to, &byte) in to.iter_mut().zip(bytes) {
                     *to = f32::from(byte);
                 }
             }
-            Code::Nibble => {
-                for (i, to) in to.iter_mut().enumerate() {
-                    *to = f32::from(bytes[i / 2] >> (4 * (i % 2)) & 15);
-                }
-            }
-            Code::Crumb => {
-                for (i, to) in to.iter_mut().enumerate() {
-                    *to = f32::from(bytes[i / 4] >> (2 * (i % 4)) & 3);
-                }
-            }
+            Code::Nibble => to_counts::<2>(bytes, to),
+            Code::Crumb => to_counts::<4>(bytes, to),
             Code::Share => {
                 for (to, &byte) in to.iter_mut().zip(bytes) {
                     *to = f32::from(byte) / 255.0;
                 }
             }
-            Code::Quotient => {
-                halves(bytes, to);
-                to[0] *= before;
-            }
-            Code::Fresh => {}
+            _ => unreachable!("moved word by word"),
         }
     }
 
@@ -227,27 +314,10 @@ impl Run {
         let from = &words[self.word..self.word + self.words];
         match self.code {
             Code::Exact => bytes.copy_from_slice(bytemuck::cast_slice(from)),
-            Code::Long => {
-                for (bytes, from) in bytes.chunks_exact_mut(3).zip(from) {
-                    let rounded = from.to_bits().saturating_add(0x80).to_le_bytes();
-                    bytes.copy_from_slice(&rounded[1..]);
-                }
-            }
             Code::Half => to_halves(from, bytes),
-            Code::Short => {
-                for (bytes, from) in bytes.chunks_exact_mut(2).zip(from) {
-                    let number = from.to_bits().min(u32::from(u16::MAX)) as u16;
-                    bytes.copy_from_slice(&number.to_le_bytes());
-                }
-            }
-            Code::Byte => {
-                for (byte, from) in bytes.iter_mut().zip(from) {
-                    *byte = from.to_bits().min(255) as u8;
-                }
-            }
             Code::Tally => {
                 for (byte, from) in bytes.iter_mut().zip(from) {
-                    *byte = from.ceil() as u8;
+                    *byte = count(*from, 255.0) as u8;
                 }
             }
             Code::Share => {
@@ -255,59 +325,66 @@ impl Run {
                     *byte = (from * 255.0 - 1e-3).ceil() as u8;
                 }
             }
-            Code::Nibble => counts(from, bytes, 4),
-            Code::Crumb => counts(from, bytes, 2),
-            Code::Quotient => {
-                let by = words[self.word - 1];
-                let quotient = if by.abs() < 1e-30 { 0.0 } else { from[0] / by };
-                to_halves(&[quotient], bytes);
-            }
-            Code::Fresh => {}
+            Code::Nibble => counts::<2>(from, bytes),
+            Code::Crumb => counts::<4>(from, bytes),
+            _ => unreachable!("moved word by word"),
         }
     }
 }
 
-/// Numbers that are converted at once.
-const LANES: usize = 64;
+/// A count up to `most`, rounded up: one that was seen is never taken for one that was not.
+fn count(x: f32, most: f32) -> u32 {
+    /// Rounds to a whole number when it is added, which then stands in the lowest bits.
+    const ROUND: f32 = 8_388_608.0;
+    let x = if x < most { x } else { most };
+    let rounded = x + ROUND;
+    rounded.to_bits() - ROUND.to_bits() + u32::from(rounded - ROUND < x)
+}
 
-fn halves(bytes: &[u8], to: &mut [f32]) {
-    let mut lanes = [f16::ZERO; LANES];
-    for (bytes, to) in bytes.chunks(2 * LANES).zip(to.chunks_mut(LANES)) {
-        let lanes = &mut lanes[..to.len()];
-        for (lane, bytes) in lanes.iter_mut().zip(bytes.chunks_exact(2)) {
-            *lane = f16::from_le_bytes([bytes[0], bytes[1]]);
+/// Counts, `EACH` in a byte.
+fn counts<const EACH: usize>(from: &[f32], bytes: &mut [u8]) {
+    let bits = 8 / EACH;
+    let most = ((1u32 << bits) - 1) as f32;
+    let byte = |from: &[f32; EACH]| {
+        let mut all = 0;
+        for (i, &x) in from.iter().enumerate() {
+            all |= count(x, most) << (bits * i);
         }
-        lanes.convert_to_f32_slice(to);
+        all as u8
+    };
+    let (whole, rest) = from.as_chunks::<EACH>();
+    let mut bytes = bytes.iter_mut();
+    for (from, to) in whole.iter().zip(&mut bytes) {
+        *to = byte(from);
+    }
+    if let Some(to) = bytes.next() {
+        let mut last = [0.0; EACH];
+        last[..rest.len()].copy_from_slice(rest);
+        *to = byte(&last);
     }
 }
 
-fn to_halves(from: &[f32], bytes: &mut [u8]) {
-    let (mut lanes, mut bounded) = ([f16::ZERO; LANES], [0.0; LANES]);
-    for (from, bytes) in from.chunks(LANES).zip(bytes.chunks_mut(2 * LANES)) {
-        let (lanes, bounded) = (&mut lanes[..from.len()], &mut bounded[..from.len()]);
-        for (bounded, from) in bounded.iter_mut().zip(from) {
-            *bounded = from.clamp(-HALF_MAX, HALF_MAX);
+fn to_counts<const EACH: usize>(bytes: &[u8], to: &mut [f32]) {
+    let bits = 8 / EACH;
+    let most = (1u32 << bits) - 1;
+    let counts = |byte: u8, to: &mut [f32]| {
+        for (i, to) in to.iter_mut().enumerate() {
+            *to = (u32::from(byte) >> (bits * i) & most) as f32;
         }
-        lanes.convert_from_f32_slice(bounded);
-        for (bytes, lane) in bytes.chunks_exact_mut(2).zip(lanes) {
-            bytes.copy_from_slice(&lane.to_le_bytes());
-        }
+    };
+    let (whole, rest) = to.as_chunks_mut::<EACH>();
+    for (to, &byte) in whole.iter_mut().zip(bytes) {
+        counts(byte, to);
     }
-}
-
-/// Counts of so many bits each, rounded up: one that was seen is never taken for one that was not.
-fn counts(from: &[f32], bytes: &mut [u8], bits: usize) {
-    let per_byte = 8 / bits;
-    let most = ((1u16 << bits) - 1) as f32;
-    for (byte, from) in bytes.iter_mut().zip(from.chunks(per_byte)) {
-        let place = |(i, x): (usize, &f32)| (x.ceil().min(most) as u8) << (bits * i);
-        *byte = from.iter().enumerate().map(place).fold(0, |all, one| all | one);
+    if let Some(&byte) = bytes.get(whole.len()) {
+        counts(byte, rest);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::halves::HALF_MAX;
 
     fn rested(codes: &str, words: &[f32]) -> (usize, Vec<f32>) {
         let field = Field {

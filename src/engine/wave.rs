@@ -3,9 +3,9 @@
 use crate::engine::work::Work;
 use crate::nn::{Network, Scratch, Shape};
 
-/// Rows of a wave that go through the network together: their buffers (about 1.5 KB a row) stay in the second-level
-/// cache, and the weights are read once per 128 rows.
-pub(crate) const WAVE_ROWS: usize = 128;
+/// Rows of a wave that go through the network together: what a step touches of them (about 15 KB each) stays in the
+/// second-level cache between what comes before the network and what comes after it.
+pub(crate) const WAVE_ROWS: usize = 32;
 
 /// What a stream has to do for an observation: masked steps for what was left out, then the observation's own.
 #[derive(Clone, Copy, Debug)]
@@ -14,10 +14,14 @@ pub(crate) struct Job {
     pub(crate) entry: u32,
     /// Row of the stream.
     pub(crate) slot: u32,
+    /// Index of the next step to run.
+    pub(crate) step: u64,
     /// Masked steps still to run before the observation's own.
     pub(crate) masked: u32,
     /// Empty steps to pass over before the first masked one (a long gap).
     pub(crate) skipped: u64,
+    /// Steps of the stream's past that its hidden state is to be made anew from; `None` where it is of the model's lineage.
+    pub(crate) remake: Option<u32>,
     /// Whether a long gap ends here.
     pub(crate) stale: bool,
     /// Event time of the observation's tick.
@@ -44,6 +48,7 @@ impl Job {
             return false;
         }
         self.masked -= 1;
+        self.step += 1;
         self.skipped = 0;
         true
     }

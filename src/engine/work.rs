@@ -40,6 +40,20 @@ pub(crate) struct HorizonWork {
     pub(crate) residual: f32,
 }
 
+impl Work {
+    /// Begins a step with so many scored horizons (K).
+    #[allow(clippy::too_many_arguments, reason = "the fields in their order")]
+    pub(crate) fn begin(&mut self, local_ms: i64, step: u64, value: f64, sigma: f32, horizons: usize) {
+        self.local_ms = local_ms;
+        self.step = step;
+        self.value = value;
+        self.sigma = sigma;
+        self.regressors = Vector::default();
+        self.anomaly = None;
+        self.horizons[..horizons].fill(HorizonWork::default());
+    }
+}
+
 /// A row of a wave.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Work {

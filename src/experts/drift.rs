@@ -83,6 +83,10 @@ impl Drift {
     pub fn regime(&self) -> Regime {
         let (below, above) = (self.fast.max(self.slow), self.fast.min(self.slow));
         let log = |excess: f32| (1.0 + excess + FLOOR).ln();
+        // Most of the time there is no drift, and no need of its logarithm: log(1 + x) <= x.
+        if below + FLOOR > -0.11 && above + FLOOR < CALM {
+            return Regime::CALM;
+        }
         if below + FLOOR < 0.0 {
             let drift = ((-log(below) - CALM) / RISE).clamp(0.0, 1.0);
             Regime {

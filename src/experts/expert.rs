@@ -217,14 +217,23 @@ impl ExpertSet {
 
     /// Its linear regressions, in order.
     pub fn linear(self) -> impl Iterator<Item = Expert> {
-        self.iter().filter(|expert| expert.is_linear())
+        let linear = super::linear::LINEAR
+            .iter()
+            .fold(0, |mask, expert| mask | expert.bit());
+        Self {
+            mask: self.mask & linear,
+        }
+        .iter()
     }
 
     /// In order.
     pub fn iter(self) -> impl Iterator<Item = Expert> {
-        Expert::ALL
-            .into_iter()
-            .filter(move |&expert| self.contains(expert))
+        let mut left = self.mask;
+        std::iter::from_fn(move || {
+            let next = Expert::ALL.get(left.trailing_zeros() as usize)?;
+            left &= left - 1;
+            Some(*next)
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! at 6. A fixed rate: adaptive ones were 2 to 4 % worse.
 
 use crate::experts::{Expert, ExpertSet};
+use crate::nn::{Loops, vector, wide};
 use crate::series::Rebase;
 
 /// Loss clip: one spike moves the weights by no more than exp(6 η).
@@ -71,8 +72,9 @@ pub fn weights(state: &[f32]) -> &[f32] {
 #[must_use]
 pub fn mix(weights: &[f32], forecasts: &[f32]) -> f32 {
     let first = forecasts[0];
-    let away: f32 = weights.iter().zip(forecasts).map(|(w, f)| w * (f - first)).sum();
-    first + away
+    let (w, f) = (vector::lanes(weights), vector::lanes(forecasts));
+    // Lanes behind the experts have no weight.
+    first + vector::weighted(&w, &f, first)
 }
 
 /// Learns a matured origin: its experts' forecasts (E), the mix of them as it was, the truth.
@@ -97,16 +99,45 @@ pub fn learn(state: &mut [f32], forecasts: &[f32], mixed: f32, y: f32, rates: &M
         miss.min(8.0 * *scale)
     };
     *scale += (limited - *scale) * (1.0 / *count).max(0.002);
-    let loss = |f: f32| ((f - y).abs() / (*scale + super::TINY)).min(LOSS_MAX);
-    let mean: f32 = weights.iter().zip(forecasts).map(|(w, &f)| w * loss(f)).sum();
-    let mut total = 0.0;
-    for (w, &f) in weights.iter_mut().zip(forecasts) {
-        *w *= (-rates.eta * (loss(f) - mean)).exp();
-        total += *w;
-    }
-    let floor = rates.share / experts as f32;
-    for w in weights {
-        *w = (1.0 - rates.share) * *w / total + floor;
+    wide(Reweigh {
+        weights,
+        forecasts,
+        y,
+        unit: *scale + super::TINY,
+        rates,
+    });
+}
+
+/// The weights learn losses |y − f| / `unit`.
+struct Reweigh<'a> {
+    weights: &'a mut [f32],
+    forecasts: &'a [f32],
+    y: f32,
+    unit: f32,
+    rates: &'a MixtureRates,
+}
+
+impl Loops for Reweigh<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let experts = self.weights.len();
+        let MixtureRates { eta, share } = *self.rates;
+        let (mut w, f) = (vector::lanes(self.weights), vector::lanes(self.forecasts));
+        let per_unit = self.unit.recip();
+        let mut loss = f;
+        for loss in &mut loss {
+            let far = (*loss - self.y).abs() * per_unit;
+            *loss = if far < LOSS_MAX { far } else { LOSS_MAX };
+        }
+        let mean = vector::dot(&w, &loss);
+        for (w, loss) in w.iter_mut().zip(&loss) {
+            *w *= vector::exp(-eta * (loss - mean));
+        }
+        let kept = (1.0 - share) / vector::sum(&w);
+        let floor = share / experts as f32;
+        for (weight, w) in self.weights.iter_mut().zip(&w) {
+            *weight = kept * w + floor;
+        }
     }
 }
 

@@ -5,17 +5,14 @@
 //! beyond has its own few. An origin is 128 bytes, two cache lines; f16 was tried and costs nothing.
 
 use bytemuck::{Pod, Zeroable};
-use half::f16;
-use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
 use crate::experts::linear::{Lesson, REGRESSORS, Vector};
 use crate::experts::pending::{EVERY_STEP, IN_FLIGHT, Sampling, mark};
+use crate::nn::halves::{from_halves, to_halves};
 use crate::series::Rebase;
 
 /// P_s x_s is kept this many times larger: in the directions a stream knows best it would be below f16's normal range.
 const MAGNIFIED: f32 = 64.0;
-/// Largest number that is kept.
-const LARGEST: f32 = 65_000.0;
 
 /// One origin. Zeroed = none.
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
@@ -73,14 +70,12 @@ pub fn open(origins: &mut [f32], sampling: &Sampling, step: u64, (x, u): (&Vecto
     let origin = slot(origins, sampling, step);
     origin.open = mark(step);
     origin.sigma = sigma;
-    keep(&mut origin.x, *x);
-    keep(&mut origin.u, u.map(|u| u * MAGNIFIED));
-}
-
-fn keep(to: &mut [u16], from: Vector) {
-    let bounded = from.map(|x| x.clamp(-LARGEST, LARGEST));
-    to.reinterpret_cast_mut::<f16>()
-        .convert_from_f32_slice(&bounded[..REGRESSORS]);
+    to_halves(&x[..REGRESSORS], bytemuck::bytes_of_mut(&mut origin.x));
+    let mut magnified = *u;
+    for u in &mut magnified {
+        *u *= MAGNIFIED;
+    }
+    to_halves(&magnified[..REGRESSORS], bytemuck::bytes_of_mut(&mut origin.u));
 }
 
 /// The origin at `step`, and its σ, where it is kept.
@@ -96,10 +91,11 @@ pub fn find(origins: &mut [f32], sampling: &Sampling, step: u64) -> Option<(Less
         stride: sampling.stride as f32,
     };
     for (to, from) in [(&mut lesson.x, &origin.x), (&mut lesson.u, &origin.u)] {
-        from.reinterpret_cast::<f16>()
-            .convert_to_f32_slice(&mut to[..REGRESSORS]);
+        from_halves(bytemuck::bytes_of(from), &mut to[..REGRESSORS]);
     }
-    lesson.u = lesson.u.map(|u| u / MAGNIFIED);
+    for u in &mut lesson.u {
+        *u /= MAGNIFIED;
+    }
     Some((lesson, origin.sigma))
 }
 

@@ -190,15 +190,26 @@ impl Sampling {
         (step + self.phase) / self.stride as u64
     }
 
-    fn slot<'a>(&self, slots: &'a mut [f32], step: u64, experts: usize) -> (&'a mut Issued, &'a mut [f32]) {
+    /// Where the entry of a step lies.
+    fn place(&self, step: u64, experts: usize) -> std::ops::Range<usize> {
         let slot = (self.turn(step) % u64::from(self.entries)) as usize;
-        let entry = &mut slots[slot * entry_len(experts)..][..entry_len(experts)];
+        slot * entry_len(experts)..(slot + 1) * entry_len(experts)
+    }
+
+    fn slot<'a>(&self, slots: &'a mut [f32], step: u64, experts: usize) -> (&'a mut Issued, &'a mut [f32]) {
+        let entry = &mut slots[self.place(step, experts)];
         let (head, forecasts) = entry.split_at_mut(HEAD);
         (
             bytemuck::from_bytes_mut(bytemuck::cast_slice_mut(head)),
             forecasts,
         )
     }
+}
+
+/// The words where the forecast issued at `step` is kept.
+#[must_use]
+pub fn kept<'a>(slots: &'a [f32], sampling: &Sampling, step: u64, experts: usize) -> &'a [f32] {
+    &slots[sampling.place(step, experts)]
 }
 
 /// Names an origin: exact in f16, never 0.

@@ -111,24 +111,45 @@ pub fn mean(centre: f32, scale: f32, side: f32, levels: &[f32], a: &[f32]) -> f3
     scale.mul_add(sum, centre)
 }
 
-/// Spread of a normal with the same .1 and .9 quantiles: (q90 − q10) / 2.56, from the tracked levels nearest to them.
-/// `scale` where no level lies below the median.
-#[must_use]
-pub fn spread(scale: f32, side: f32, levels: &[f32], a: &[f32]) -> f32 {
-    let nearest = |wanted: f32| {
-        let away = |i: &usize| (levels[*i] - wanted).abs();
-        (0..levels.len()).min_by(|i, j| away(i).total_cmp(&away(j)))
-    };
-    let (Some(low), Some(high)) = (nearest(0.1), nearest(0.9)) else {
-        return scale;
-    };
-    let laplace_width = laplace(levels[high]) - laplace(levels[low]);
-    if laplace_width <= 0.0 {
-        return scale;
+/// The tracked levels nearest to .1 and .9.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Width {
+    low: usize,
+    high: usize,
+    /// Between them in a Laplace of scale 1; 0 where there are not two.
+    laplace: f32,
+}
+
+impl Width {
+    /// Of the configured levels (Q).
+    #[must_use]
+    pub fn new(levels: &[f32]) -> Self {
+        let nearest = |wanted: f32| {
+            let away = |i: &usize| (levels[*i] - wanted).abs();
+            (0..levels.len()).min_by(|i, j| away(i).total_cmp(&away(j)))
+        };
+        let (low, high) = (nearest(0.1).unwrap_or(0), nearest(0.9).unwrap_or(0));
+        Self {
+            low,
+            high,
+            laplace: if low < high {
+                laplace(levels[high]) - laplace(levels[low])
+            } else {
+                0.0
+            },
+        }
     }
-    // Brought to .1 and .9 by a Laplace's shape where other levels are configured.
-    let width = (sided(a[high], side) - sided(a[low], side)) * 3.218_876 / laplace_width;
-    scale * width / 2.56
+
+    /// Spread of a normal with the same .1 and .9 quantiles: (q90 − q10) / 2.56. `scale` where no two levels are tracked.
+    #[must_use]
+    pub fn spread(&self, scale: f32, side: f32, a: &[f32]) -> f32 {
+        if self.laplace <= 0.0 {
+            return scale;
+        }
+        // Brought to .1 and .9 by a Laplace's shape where other levels are configured.
+        let width = (sided(a[self.high], side) - sided(a[self.low], side)) * 3.218_876 / self.laplace;
+        scale * width / 2.56
+    }
 }
 
 /// Two-sided tail probability of a standardised error, from the tracked quantiles: between them linear in a Laplace's
@@ -164,7 +185,7 @@ mod tests {
         start(&LEVELS, &mut a);
         assert!((a[1] + 1.609_438).abs() < 1e-5 && (a[0] + 2.995_732).abs() < 1e-5);
         assert!((mean(3.0, 2.0, 1.0, &LEVELS, &a) - 3.0).abs() < 1e-5);
-        assert!((spread(1.0, 1.0, &LEVELS, &a) - 3.218_876 / 2.56).abs() < 1e-5);
+        assert!((Width::new(&LEVELS).spread(1.0, 1.0, &a) - 3.218_876 / 2.56).abs() < 1e-5);
         let wide = mean(3.0, 2.0, 1.5, &LEVELS, &a);
         assert!(
             wide > 3.1,

@@ -16,6 +16,7 @@
 //! Around the stack, the served median is the mix by [`super::mixture`] of [`CENTRES`] forecasts, m1 and m2, with the
 //! rates of (a).
 
+use crate::nn::{Loops, vector, wide};
 use crate::series::Rebase;
 
 /// Forecasts that the served median is mixed of: m1 and m2.
@@ -37,7 +38,7 @@ const REGRESSOR_MAX: f32 = 100.0;
 /// Weights at most, both signs. On the development data none is beyond 1.
 const WEIGHT_MAX: f32 = 4.0;
 /// Experts at most.
-pub const EXPERTS_MAX: usize = 16;
+pub const EXPERTS_MAX: usize = vector::LANES;
 
 /// Numbers beside weights and P: EW|y − m1|, EW|e|, origins seen.
 const REST: usize = 3;
@@ -77,8 +78,8 @@ pub fn weights(state: &[f32]) -> &[f32] {
 /// m2 = m1 + Σ w (f − m1) over (E).
 #[must_use]
 pub fn forecast(weights: &[f32], forecasts: &[f32], mixed: f32) -> f32 {
-    let away: f32 = weights.iter().zip(forecasts).map(|(w, f)| w * (f - mixed)).sum();
-    mixed + away
+    let (w, f) = (vector::lanes(weights), vector::lanes(forecasts));
+    mixed + vector::weighted(&w, &f, mixed)
 }
 
 /// Learns a matured origin: its experts' forecasts (E), the mix m1 of them as it was, the truth; `forgetting` is λ of
@@ -101,60 +102,171 @@ pub fn learn(state: &mut [f32], forecasts: &[f32], mixed: f32, y: f32, forgettin
     *count = (*count + 1.0).min(1e6);
     *scale += (miss.abs() - *scale) * (1.0 / *count).max(0.002);
     let unit = *scale + super::TINY;
-    let mut x = [0.0; EXPERTS_MAX];
-    for (x, f) in x.iter_mut().zip(forecasts) {
-        *x = ((f - mixed) / unit).clamp(-REGRESSOR_MAX, REGRESSOR_MAX);
-    }
-    let x = &x[..experts];
-    let predicted: f32 = weights.iter().zip(x).map(|(w, x)| w * x).sum();
-    let error = miss / unit - predicted;
-    let size = error.abs();
-    let is_warm = *count >= WARM;
-    let clipped = if *count > WARM {
-        error.clamp(-CLIP * *usual, CLIP * *usual)
-    } else {
-        error
+    let mut error = Error {
+        miss: miss / unit,
+        usual,
+        count: *count,
     };
-    let noted = if is_warm { size.min(4.0 * *usual) } else { size };
-    *usual += (noted - *usual) * (1.0 / *count).max(0.005);
-    let (gain, total) = absorb(factors, x, forgetting);
-    for (w, gain) in weights.iter_mut().zip(gain) {
-        *w = (*w + gain / total * clipped).clamp(-WEIGHT_MAX, WEIGHT_MAX);
+    wide(Learn {
+        weights,
+        factors,
+        forecasts,
+        mixed,
+        per_unit: unit.recip(),
+        error: &mut error,
+        forgetting,
+    });
+}
+
+/// What the weights learn from, in usual errors.
+struct Error<'a> {
+    /// y − m1.
+    miss: f32,
+    /// EW|e|.
+    usual: &'a mut f32,
+    /// Origins seen.
+    count: f32,
+}
+
+impl Error<'_> {
+    /// e, clipped; notes it.
+    #[inline(always)]
+    fn note(&mut self, predicted: f32) -> f32 {
+        let error = self.miss - predicted;
+        let (size, usual) = (error.abs(), *self.usual);
+        let noted = if self.count >= WARM {
+            size.min(4.0 * usual)
+        } else {
+            size
+        };
+        *self.usual += (noted - usual) * (1.0 / self.count).max(0.005);
+        if self.count > WARM {
+            error.clamp(-CLIP * usual, CLIP * usual)
+        } else {
+            error
+        }
     }
 }
 
+/// One origin's lesson.
+struct Learn<'a> {
+    weights: &'a mut [f32],
+    factors: &'a mut [f32],
+    forecasts: &'a [f32],
+    mixed: f32,
+    per_unit: f32,
+    error: &'a mut Error<'a>,
+    forgetting: f32,
+}
+
+impl Loops for Learn<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let experts = self.forecasts.len();
+        let mut x = [0.0; EXPERTS_MAX];
+        for (x, f) in x.iter_mut().zip(self.forecasts) {
+            *x = ((f - self.mixed) * self.per_unit).clamp(-REGRESSOR_MAX, REGRESSOR_MAX);
+        }
+        let mut w = vector::lanes(self.weights);
+        let error = self.error.note(vector::dot(&w, &x));
+        let (gain, total) = absorb(self.factors, experts, &x, self.forgetting);
+        let step = error / total;
+        for (w, gain) in w.iter_mut().zip(&gain) {
+            *w = (*w + gain * step).clamp(-WEIGHT_MAX, WEIGHT_MAX);
+        }
+        self.weights.copy_from_slice(&w[..experts]);
+    }
+}
+
+/// 1 at a row, 0 elsewhere. A single number put into a vector in memory would make its next reader wait.
+const AT: [[f32; EXPERTS_MAX]; EXPERTS_MAX] = {
+    let mut at = [[0.0; EXPERTS_MAX]; EXPERTS_MAX];
+    let mut j = 0;
+    while j < EXPERTS_MAX {
+        at[j][j] = 1.0;
+        j += 1;
+    }
+    at
+};
+
+/// 1 before a row, 0 from it on.
+const BEFORE: [[f32; EXPERTS_MAX]; EXPERTS_MAX] = {
+    let mut before = [[0.0; EXPERTS_MAX]; EXPERTS_MAX];
+    let mut j = 0;
+    while j < EXPERTS_MAX {
+        let mut i = 0;
+        while i < j {
+            before[j][i] = 1.0;
+            i += 1;
+        }
+        j += 1;
+    }
+    before
+};
+
+/// Words of U, and a vector behind them: columns are read and written as whole vectors.
+const COLUMNS: usize = EXPERTS_MAX * (EXPERTS_MAX - 1) / 2 + EXPERTS_MAX;
+
 /// P ← (P − P x x'P/(λ + x'P x))/λ, its trace capped, on D (E) and the columns of U behind it; P x and λ + x'P x as they
 /// were. With f = U'x, g = D f, α_j = λ + Σ_{i ≤ j} f_i g_i: d_j ← d_j α_{j−1}/(α_j λ), u_j ← u_j − b f_j/α_{j−1} and
-/// b ← b + u_j g_j (the old u_j), at the end b = P x.
-fn absorb(factors: &mut [f32], x: &[f32], forgetting: f32) -> ([f32; EXPERTS_MAX], f32) {
-    let experts = x.len();
+/// b ← b + u_j g_j (the old u_j), at the end b = P x. What lies behind the experts in `x` is 0.
+#[inline(always)]
+fn absorb(
+    factors: &mut [f32],
+    experts: usize,
+    x: &[f32; EXPERTS_MAX],
+    forgetting: f32,
+) -> ([f32; EXPERTS_MAX], f32) {
     let (diagonal, columns) = factors.split_at_mut(experts);
-    let mut b = [0.0; EXPERTS_MAX];
-    let mut alpha = forgetting;
-    let mut trace = 0.0;
-    let mut rest = columns;
-    for j in 0..experts {
-        let (column, after) = rest.split_at_mut(j);
-        rest = after;
-        let f = x[j] + column.iter().zip(x).map(|(u, x)| u * x).sum::<f32>();
-        let g = diagonal[j] * f;
-        let before = alpha;
-        alpha += f * g;
-        diagonal[j] *= before / (alpha * forgetting);
-        let (slope, mut squares) = (f / before, 1.0);
-        for (u, b) in column.iter_mut().zip(&mut b) {
-            let old = *u;
-            *u -= *b * slope;
-            *b += old * g;
-            squares += *u * *u;
+    let mut packed = [0.0; COLUMNS];
+    packed[..columns.len()].copy_from_slice(columns);
+    let mut u = [[0.0; EXPERTS_MAX]; EXPERTS_MAX];
+    let (mut f, mut d) = (*x, vector::lanes(diagonal));
+    let mut start = 0;
+    for j in 1..experts {
+        let column: &[f32; EXPERTS_MAX] = packed[start..].first_chunk().expect("a vector lies behind U");
+        for i in 0..EXPERTS_MAX {
+            u[j][i] = column[i] * BEFORE[j][i];
         }
-        b[j] = g;
-        trace += diagonal[j] * squares;
+        f[j] += vector::dot(&u[j], x);
+        start += j;
     }
-    let most = TRACE_MAX * experts as f32;
-    if trace > most {
-        let by = most / trace;
-        diagonal.iter_mut().for_each(|d| *d *= by);
+    let mut g = [0.0; EXPERTS_MAX];
+    for j in 0..EXPERTS_MAX {
+        g[j] = d[j] * f[j];
+    }
+    // α before and after each column: a chain of sums, kept apart from the divisions.
+    let (mut before, mut after) = ([forgetting; EXPERTS_MAX], [forgetting; EXPERTS_MAX]);
+    let mut alpha = forgetting;
+    for j in 0..experts {
+        before[j] = alpha;
+        alpha += f[j] * g[j];
+        after[j] = alpha;
+    }
+    let mut slopes = [0.0; EXPERTS_MAX];
+    for j in 0..EXPERTS_MAX {
+        d[j] *= before[j] / (after[j] * forgetting);
+        slopes[j] = f[j] / before[j];
+    }
+    let (mut b, mut squares) = ([0.0; EXPERTS_MAX], d);
+    start = 0;
+    for j in 0..experts {
+        let column: &mut [f32; EXPERTS_MAX] =
+            packed[start..].first_chunk_mut().expect("a vector lies behind U");
+        let (slope, gj, dj, old) = (slopes[j], g[j], d[j], u[j]);
+        // From row j on column and b are 0; what is written there, the next columns overwrite.
+        for i in 0..EXPERTS_MAX {
+            column[i] = old[i] - b[i] * slope;
+            squares[i] += dj * (column[i] * column[i]);
+            b[i] += (old[i] + AT[j][i]) * gj;
+        }
+        start += j;
+    }
+    columns.copy_from_slice(&packed[..columns.len()]);
+    let (trace, most) = (vector::sum(&squares), TRACE_MAX * experts as f32);
+    let by = if trace > most { most / trace } else { 1.0 };
+    for (diagonal, d) in diagonal.iter_mut().zip(&d) {
+        *diagonal = d * by;
     }
     (b, alpha)
 }

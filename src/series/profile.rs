@@ -28,8 +28,8 @@ pub struct ProfileRules {
     pub season: Season,
     /// Slots (K).
     pub slots: u32,
-    /// Rate per slot pass.
-    pub rate: f32,
+    /// log(1 − rate / steps per slot).
+    log_kept: f32,
 }
 
 impl ProfileRules {
@@ -37,10 +37,12 @@ impl ProfileRules {
     /// into `slots_max` slots of unequal steps: one slot for all of it would say nothing.
     #[must_use]
     pub fn new(season: Season, slots_max: usize, rate: f32) -> Self {
+        let slots = slots(season.steps, slots_max as u32);
+        let per_slot = season.steps.max(1) as f32 / slots as f32;
         Self {
             season,
-            slots: slots(season.steps, slots_max as u32),
-            rate,
+            slots,
+            log_kept: (-rate / per_slot).ln_1p(),
         }
     }
 
@@ -56,7 +58,7 @@ impl ProfileRules {
     fn weight(&self, steps: f32, visits: f32) -> f32 {
         let per_slot = self.steps_per_slot();
         let share = (steps / per_slot).min(1.0);
-        let pass = -(steps.min(per_slot) * (-self.rate / per_slot).ln_1p()).exp_m1();
+        let pass = -(steps.min(per_slot) * self.log_kept).exp_m1();
         pass.max(share / (visits + share))
     }
 }

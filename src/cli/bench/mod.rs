@@ -1,5 +1,7 @@
 //! How fast the parts are on this machine: one line of JSON per result.
 
+mod engine;
+mod order;
 mod step;
 mod time;
 mod train;
@@ -14,11 +16,16 @@ What the numbers mean:
   share_of_peak   floating-point operations that the result needs (2 G H (D + H) a step, three times
                   that for a gradient), done per second, over what the
                   fused multiply-add units of this core do at most, measured in the same run, turn about
+  us_per_observation  processor time of a reading: its stream is found, what is due matures, the forecast is made
+  network_us      the network's share of that: step and heads of 32 rows, alone and with all it needs in the cache
+  experts_us      the rest: experts, mixture, scale, quantiles, anomaly, and moving the stream's row
+  bytes_per_stream    row, id and index
   order           in which rows the steps come; `random` is what a topic with many sensors looks like
 Rates are medians over short rounds. On a shared machine they wander by a fifth within minutes: compare shares and ratios.
 
 Examples:
-  tidecast bench step --cell lstm --streams 1000000";
+  tidecast bench step --cell lstm --streams 1000000
+  tidecast bench engine --profile compact --streams 100000";
 
 /// Command line of `bench`.
 #[derive(Clone, Debug, clap::Args)]
@@ -32,6 +39,8 @@ pub(super) struct Args {
 enum Part {
     /// The network's step, its state gathered from and scattered to rows of many streams
     Step(step::Args),
+    /// The engine: readings in, forecasts out, without Kafka and JSON
+    Engine(engine::Args),
     /// Gradients by truncated back-propagation through time (without the heads' share)
     Train(train::Args),
 }
@@ -81,6 +90,7 @@ fn cell(name: &str) -> Result<Cell, String> {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.part {
         Part::Step(args) => print(&step::run(args)),
+        Part::Engine(args) => print(&engine::run(args)),
         Part::Train(args) => print(&train::run(args)),
     }
 }

@@ -16,6 +16,7 @@
 //! D takes 32 f32; column j of U its first j rows, rounded up to whole lanes of 8: every loop runs over whole lanes.
 
 use crate::experts::linear::{LAMBDA, REGRESSORS, Vector};
+use crate::nn::{Loops, wide};
 
 /// Lanes of a loop.
 const LANES: usize = 8;
@@ -54,6 +55,17 @@ const STARTS: [usize; REGRESSORS] = {
     starts
 };
 
+/// 1 at a lane, 0 elsewhere.
+const AT: [[f32; LANES]; LANES] = {
+    let mut at = [[0.0; LANES]; LANES];
+    let mut lane = 0;
+    while lane < LANES {
+        at[lane][lane] = 1.0;
+        lane += 1;
+    }
+    at
+};
+
 /// P = 1.
 pub fn start(p: &mut [f32]) {
     p.fill(0.0);
@@ -70,21 +82,50 @@ pub fn forget(p: &mut [f32], plain: usize) {
 /// Takes a step's row and its ridge, over the first `d` regressors; what lies behind them in `x` is 0. Gives P x with P as
 /// it was before.
 pub fn absorb(p: &mut [f32], d: usize, x: &Vector, step: u64) -> Vector {
-    let mut f = *x;
-    for (j, f) in f.iter_mut().enumerate().take(d).skip(1) {
-        let column = &p[STARTS[j]..][..column_len(j)];
-        *f += sum_of_products(column, &x[..column.len()]);
-    }
-    let leverage: f32 = f.iter().zip(&p[..DIAGONAL]).map(|(f, d)| f * f * d).sum();
-    // A row of too much leverage is taken with a weight, so that it has the largest one.
-    let shrink = (LEVERAGE_MAX / leverage.max(LEVERAGE_MAX)).sqrt();
-    let mut product = take(p, 0..d, &f.map(|f| f * shrink), LAMBDA);
-    product.iter_mut().for_each(|u| *u /= shrink);
-    pull(p, d, (step % d as u64) as usize);
+    let mut product = Vector::default();
+    wide(Absorb {
+        p,
+        d,
+        x,
+        step,
+        product: &mut product,
+    });
     product
 }
 
+struct Absorb<'a> {
+    p: &'a mut [f32],
+    d: usize,
+    x: &'a Vector,
+    step: u64,
+    product: &'a mut Vector,
+}
+
+impl Loops for Absorb<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { p, d, x, step, .. } = self;
+        let mut f = *x;
+        for (j, f) in f.iter_mut().enumerate().take(d).skip(1) {
+            let column = &p[STARTS[j]..][..column_len(j)];
+            *f += sum_of_products(column, &x[..column.len()]);
+        }
+        let mut squares = Vector::default();
+        for ((square, f), d) in squares.iter_mut().zip(&f).zip(&p[..DIAGONAL]) {
+            *square = f * d;
+        }
+        let leverage = sum_of_products(&squares, &f);
+        // A row of too much leverage is taken with a weight, so that it has the largest one.
+        let shrink = (LEVERAGE_MAX / leverage.max(LEVERAGE_MAX)).sqrt();
+        let mut product = take(p, 0..d, &f.map(|f| f * shrink), LAMBDA);
+        product.iter_mut().for_each(|u| *u /= shrink);
+        *self.product = product;
+        pull(p, d, (step % d as u64) as usize);
+    }
+}
+
 /// The ridge pseudo-observation of coordinate `c`.
+#[inline(always)]
 fn pull(p: &mut [f32], d: usize, c: usize) {
     let weight = (RIDGE * d as f32 * (1.0 - LAMBDA)).sqrt();
     let mut f = Vector::default();
@@ -96,6 +137,7 @@ fn pull(p: &mut [f32], d: usize, c: usize) {
 }
 
 /// Takes f = U'x, which is 0 before the first of `columns`; gives P x.
+#[inline(always)]
 fn take(p: &mut [f32], columns: std::ops::Range<usize>, f: &Vector, forgetting: f32) -> Vector {
     let (diagonal, _) = p.split_at_mut(DIAGONAL);
     let mut g = Vector::default();
@@ -110,34 +152,45 @@ fn take(p: &mut [f32], columns: std::ops::Range<usize>, f: &Vector, forgetting: 
         alpha += f[j] * g[j];
         after[j] = alpha;
     }
-    let mut slopes = Vector::default();
     // What lies behind the columns knows nothing, and has nothing to forget.
-    for j in 0..columns.end {
-        diagonal[j] *= before[j] / (after[j] * forgetting);
+    let mut slopes = Vector::default();
+    for j in 0..DIAGONAL {
+        after[j] = before[j] / (after[j] * forgetting);
         slopes[j] = f[j] / before[j];
+    }
+    for (d, factor) in diagonal.iter_mut().zip(&after).take(columns.end) {
+        *d *= factor;
     }
     let mut b = Vector::default();
     for j in columns {
         let column = &mut p[STARTS[j]..][..column_len(j)];
         let (slope, gj) = (slopes[j], g[j]);
         // Rows from j on are 0 in the column and in b, and stay so.
-        for (u, b) in column.iter_mut().zip(&mut b) {
-            let old = *u;
-            *u -= *b * slope;
-            *b += old * gj;
+        for (u, b) in column.chunks_exact_mut(LANES).zip(b.chunks_exact_mut(LANES)) {
+            for lane in 0..LANES {
+                let old = u[lane];
+                u[lane] -= b[lane] * slope;
+                b[lane] += old * gj;
+            }
         }
-        b[j] = gj;
+        // Whole lanes: a single number put into a vector in memory would make its next reader wait.
+        let lanes = &mut b[j / LANES * LANES..][..LANES];
+        for (b, at) in lanes.iter_mut().zip(&AT[j % LANES]) {
+            *b += at * gj;
+        }
     }
     b
 }
 
 /// x'y.
+#[inline(always)]
 #[must_use]
 pub fn dot(x: &Vector, y: &Vector) -> f32 {
     sum_of_products(x, y)
 }
 
 /// Σ x y over whole lanes.
+#[inline(always)]
 fn sum_of_products(x: &[f32], y: &[f32]) -> f32 {
     let mut dots = [0f32; LANES];
     for (x, y) in x.chunks_exact(LANES).zip(y.chunks_exact(LANES)) {

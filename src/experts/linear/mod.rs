@@ -20,6 +20,7 @@ pub use regressors::{PLAIN, regressors};
 use crate::experts::base::Bases;
 use crate::experts::interpolate::Place;
 use crate::experts::{Expert, ExpertSet};
+use crate::nn::{Loops, wide};
 use crate::series::calendar::Calendar;
 
 /// Most regressors (d).
@@ -114,13 +115,18 @@ pub fn forecasts(set: ExpertSet, weights: &[f32], origin: &Origin<'_>, ahead: &B
         sigma,
         last,
     } = *origin;
-    let each = set.linear().zip(weights.chunks_exact(WEIGHTS_LEN));
-    for (expert, weights) in each {
+    let mut deviations = [0.0; LINEAR.len()];
+    wide(Deviations {
+        weights,
+        x,
+        out: &mut deviations,
+    });
+    for (expert, deviation) in set.linear().zip(deviations) {
         let place = set.index_of(expert).expect("it is one of the set");
         out[place] = if is_idle(expert, calendar) {
             set.index_of(Expert::Linear).map_or(last, |linear| out[linear])
         } else {
-            base_of(expert, last, ahead) + sigma * deviation(weights, x)
+            base_of(expert, last, ahead) + sigma * deviation
         };
     }
 }
@@ -160,7 +166,24 @@ pub fn forget(weights: &mut [f32], kept: usize) {
     weights[kept..WEIGHTS_LEN].fill(0.0);
 }
 
+/// [`deviation`] of every expert whose weights there are.
+struct Deviations<'a> {
+    weights: &'a [f32],
+    x: &'a Vector,
+    out: &'a mut [f32],
+}
+
+impl Loops for Deviations<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for (out, weights) in self.out.iter_mut().zip(self.weights.chunks_exact(WEIGHTS_LEN)) {
+            *out = deviation(weights, self.x);
+        }
+    }
+}
+
 /// w'x in σ, finite.
+#[inline(always)]
 fn deviation(weights: &[f32], x: &Vector) -> f32 {
     let w = weights.first_chunk().expect("as many words as a vector has");
     // Behind the weights lie two words that x has zeros for.
@@ -172,22 +195,42 @@ fn deviation(weights: &[f32], x: &Vector) -> f32 {
 /// # Panics
 /// Where `weights` are not [`WEIGHTS_LEN`].
 pub fn learn(weights: &mut [f32], lesson: &Lesson, target: f32) {
-    let Lesson { x, u, stride } = lesson;
-    let miss = (target - deviation(weights, x)).clamp(-LIMIT, LIMIT);
-    let [usual, count] = &mut weights[REGRESSORS..] else {
-        unreachable!("two words behind the weights")
-    };
-    let error = clipped(usual, count, miss);
-    let gain = error * stride / (LAMBDA + stride * covariance::dot(x, u).max(0.0));
-    for (w, u) in weights[..REGRESSORS].iter_mut().zip(u) {
-        *w += gain * u;
-    }
-    if !weights.iter().all(|w| w.is_finite()) {
-        weights.fill(0.0);
+    let weights = weights.first_chunk_mut().expect("as many words as a vector has");
+    wide(Learn {
+        weights,
+        lesson,
+        target,
+    });
+}
+
+struct Learn<'a> {
+    weights: &'a mut Vector,
+    lesson: &'a Lesson,
+    target: f32,
+}
+
+impl Loops for Learn<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Lesson { x, u, stride } = self.lesson;
+        let weights = self.weights;
+        let miss = (self.target - deviation(weights, x)).clamp(-LIMIT, LIMIT);
+        let [.., usual, count] = weights;
+        let error = clipped(usual, count, miss);
+        let gain = error * stride / (LAMBDA + stride * covariance::dot(x, u).max(0.0));
+        // Behind the regressors u is 0: what lies there stays.
+        for (w, u) in weights.iter_mut().zip(u) {
+            *w += gain * u;
+        }
+        // 0 where all are finite, else no number.
+        if !covariance::dot(weights, &Vector::default()).is_finite() {
+            weights.fill(0.0);
+        }
     }
 }
 
 /// The error with its outlier cut; notes it.
+#[inline(always)]
 fn clipped(usual: &mut f32, count: &mut f32, error: f32) -> f32 {
     *count = (*count + 1.0).min(1e6);
     let size = error.abs();

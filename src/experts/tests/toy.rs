@@ -314,7 +314,7 @@ impl Toy {
             classical_scale: s,
             served_scale: s2,
             side,
-            spread: quantiles::spread(width, width_side, &LEVELS, &scored.a),
+            spread: quantiles::Width::new(&LEVELS).spread(width, width_side, &scored.a),
             classical_features,
             served_features,
             deviations: now.deviations(),

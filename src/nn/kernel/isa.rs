@@ -68,7 +68,7 @@ pub(super) trait Kernel {
 }
 
 /// Plain loops. `run` and all that it calls is `#[inline(always)]`.
-pub(in crate::nn) trait Loops {
+pub(crate) trait Loops {
     /// Runs them.
     fn run(self);
 }
@@ -76,7 +76,7 @@ pub(in crate::nn) trait Loops {
 /// Runs loops compiled for the best instructions of this machine: the compiler vectorises them as wide as those allow,
 /// and never fuses, so that their bits are the same everywhere.
 #[inline]
-pub(in crate::nn) fn wide(loops: impl Loops) {
+pub(crate) fn wide(loops: impl Loops) {
     run(Isa::best(), Wide(loops));
 }
 
