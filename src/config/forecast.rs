@@ -56,7 +56,7 @@ pub(super) fn engine(
     let profile = section.read(reader, "profile", |node| {
         domain::choice(
             node,
-            &[("accurate", Profile::Accurate), ("compact", Profile::Compact)],
+            &[Profile::Accurate, Profile::Compact].map(|profile| (profile.as_str(), profile)),
             &[],
         )
     });

@@ -44,6 +44,15 @@ pub enum Profile {
 }
 
 impl Profile {
+    /// As configured.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accurate => "accurate",
+            Self::Compact => "compact",
+        }
+    }
+
     /// Whether a row of it has an expert.
     #[must_use]
     pub const fn serves(self, expert: Expert) -> bool {

@@ -37,7 +37,7 @@ pub enum Error {
         source: KafkaError,
     },
     /// A topic was refused.
-    #[error("topic `{topic}` was not created: {reason}")]
+    #[error("topic `{topic}`: {reason}")]
     Topic {
         /// Which one.
         topic: String,
@@ -347,7 +347,29 @@ pub fn create(config: &Config, wanted: &[Wanted<'_>], deadline: Duration) -> Res
     for result in results {
         result.map_err(|(topic, code)| Error::Topic {
             topic,
-            reason: code.to_string(),
+            reason: format!("not created: {code}"),
+        })?;
+    }
+    Ok(())
+}
+
+/// Deletes topics that this process has made.
+///
+/// # Errors
+/// [`Error`]; topics before the refused one may be gone.
+pub fn delete(config: &Config, names: &[&str], deadline: Duration) -> Result<(), Error> {
+    let admin = admin(config)?;
+    let options = AdminOptions::new()
+        .request_timeout(Some(deadline))
+        .operation_timeout(Some(deadline));
+    let results = block_on(admin.delete_topics(names, &options)).map_err(|source| Error::Call {
+        doing: format!("deleting topics at {}", config.brokers.join(",")),
+        source,
+    })?;
+    for result in results {
+        result.map_err(|(topic, code)| Error::Topic {
+            topic,
+            reason: format!("not deleted: {code}"),
         })?;
     }
     Ok(())

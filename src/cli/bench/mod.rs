@@ -2,6 +2,7 @@
 
 mod engine;
 mod order;
+mod pipeline;
 mod step;
 mod time;
 mod train;
@@ -21,11 +22,14 @@ What the numbers mean:
   experts_us      the rest: experts, mixture, scale, quantiles, anomaly, and moving the stream's row
   bytes_per_stream    row, id and index
   order           in which rows the steps come; `random` is what a topic with many sensors looks like
+  bare_over_whole CPU of this process per record, clients included: an exactly-once pass-through that reads the same records
+                  and formats and writes as many numbers, over the worker with its engine; medians of runs, turn about
 Rates are medians over short rounds. On a shared machine they wander by a fifth within minutes: compare shares and ratios.
 
 Examples:
   tidecast bench step --cell lstm --streams 1000000
-  tidecast bench engine --profile compact --streams 100000";
+  tidecast bench engine --profile compact --streams 100000
+  tidecast bench pipeline --brokers 127.0.0.1:19092 --set pipeline.bench.profile=compact    (make kafka starts one)";
 
 /// Command line of `bench`.
 #[derive(Clone, Debug, clap::Args)]
@@ -43,6 +47,8 @@ enum Part {
     Engine(engine::Args),
     /// Gradients by truncated back-propagation through time (without the heads' share)
     Train(train::Args),
+    /// A record's way through a real Kafka, beside an exactly-once pass-through without a model
+    Pipeline(pipeline::Args),
 }
 
 /// Sizes that the parts share.
@@ -92,6 +98,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         Part::Step(args) => print(&step::run(args)),
         Part::Engine(args) => print(&engine::run(args)),
         Part::Train(args) => print(&train::run(args)),
+        Part::Pipeline(args) => pipeline::run(args, &|line| Ok(output::line(&line)?)),
     }
 }
 

@@ -40,7 +40,8 @@ fn rate(part: &mut Part<'_>) -> f64 {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The upper one of an even number.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
