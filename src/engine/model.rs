@@ -48,6 +48,12 @@ impl Model {
         self.made == "rollback"
     }
 
+    /// Whether its network is silent: never trained, output layers 0.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.made == "first"
+    }
+
     /// Version 1 of a pipeline: seeded weights whose output layers are 0, so that it *is* the experts' mix.
     #[must_use]
     pub fn first(config: &Config, seed: u64) -> Self {

@@ -12,6 +12,9 @@ pub(crate) const BATCHES_MIN: usize = 8;
 const BATCHES_MAX: usize = 24;
 /// Standard errors within which a difference is not significant.
 const ERRORS: f64 = 2.0;
+/// A candidate that is this much worse in the mean of few mini-batches waits: two versions that follow each other differ by
+/// a tenth of it.
+const VISIBLE: f64 = 0.02;
 /// A candidate that is this much worse on the newest mini-batch alone waits: a sudden damage hides in a mean.
 const SUDDEN: f64 = 0.25;
 
@@ -138,9 +141,23 @@ impl Window {
         })
     }
 
-    /// Whether an online update may pass: enough was seen, and it is not significantly worse.
+    /// Whether the first trained weights may follow silent ones: seen on fresh rows, and not worse by [`SUDDEN`]. Young
+    /// weights fit their few rows too well and lose to the experts' own mix; in the mixture they gain all the same, and
+    /// where they waited until they won alone, short streams never had them.
+    pub(crate) fn passes_first(&self) -> bool {
+        self.mean() <= SUDDEN * self.reference().abs()
+    }
+
+    /// Whether an online update may pass: it was seen on fresh rows, and is not significantly worse. While too few were seen
+    /// to say so, it must not be visibly worse: where rows are rare, waiting for them costs more than what an update that
+    /// is a dozen mini-batches away can break, and the way back is open.
     pub(crate) fn passes_update(&self) -> bool {
-        matches!(self.verdict(), Verdict::Alike | Verdict::Better) && !self.is_suddenly_worse()
+        let holds = match self.verdict() {
+            Verdict::TooFew => self.mean() <= VISIBLE * self.reference().abs(),
+            Verdict::Alike | Verdict::Better => true,
+            Verdict::Worse => false,
+        };
+        holds && !self.is_suddenly_worse()
     }
 }
 
@@ -161,9 +178,15 @@ mod tests {
     }
 
     #[test]
-    fn seven_mini_batches_say_nothing_and_eight_do() {
-        assert_eq!(window(&[-0.1; 7]).verdict(), Verdict::TooFew);
-        assert!(!window(&[-0.1; 7]).passes_update());
+    fn seven_mini_batches_say_little_and_eight_decide() {
+        let visible = VISIBLE * window(&[0.0]).reference();
+        assert_eq!(window(&[0.9 * visible; 7]).verdict(), Verdict::TooFew);
+        assert!(window(&[0.9 * visible; 7]).passes_update());
+        assert!(!window(&[1.1 * visible; 7]).passes_update());
+        assert!(!window(&[0.9 * visible; 8]).passes_update());
+        assert!(!window(&[]).passes_update() && !window(&[]).passes_first());
+        let sudden = SUDDEN * window(&[0.0]).reference();
+        assert!(window(&[0.9 * sudden]).passes_first() && !window(&[1.1 * sudden]).passes_first());
         assert_eq!(window(&[-0.1; 8]).verdict(), Verdict::Better);
         assert!(window(&[0.0; 8]).passes_update());
     }

@@ -1,16 +1,16 @@
 //! How much is trained, and with what step size.
 //!
 //! Every row taken onto the tape is owed `rows_per_observation` visits. Before there is a minimum of material nothing
-//! is trained. The first batches are owed [`START_FACTOR`] times as much: the prototype made 600 batches over a warm-up
-//! whose rows alone would have paid for a sixth of that, and without them the network enters the mix weeks later.
+//! is trained. The first batches are owed [`START_FACTOR`] times as much: without them the network enters the mix weeks
+//! later. The prototype's 600 batches over a warm-up would be six times as much, and fit the few rows of a start too well.
 
 use crate::engine::Model;
 use crate::training::Config;
 
 /// Mini-batches of the start: more visits, step size falling to the configured one.
 pub(crate) const START_BATCHES: u64 = 600;
-const START_FACTOR: f64 = 6.0;
-/// Step size at the very start over the configured one: 3e-3 over 2e-3 in the recipe.
+const START_FACTOR: f64 = 3.0;
+/// Step size at the very start over the configured one, as in the recipe.
 const START_RATE: f64 = 1.5;
 /// Mini-batches over which Adam's moments fill: the step size rises from a tenth.
 const RAMP_BATCHES: u64 = 100;

@@ -41,7 +41,7 @@ pub struct Trainer {
     candidate: Params,
     /// candidate − served, since the newest version.
     update: Window,
-    /// served − ancestor, since the newest version.
+    /// served − ancestor, since that became the ancestor.
     regret: Window,
     /// Mini-batches trained since the newest version or reset.
     batches_since: u64,
@@ -86,6 +86,9 @@ impl Trainer {
             segments: Vec::with_capacity(config.batch),
             stats: Stats {
                 loss: f64::NAN,
+                fresh_loss: f64::NAN,
+                paired_difference: f64::NAN,
+                paired_error: f64::NAN,
                 ..Stats::default()
             },
             served: model,
@@ -143,6 +146,11 @@ impl Trainer {
                     .into_iter()
                     .for_each(|pair| self.regret.push(pair));
             }
+        }
+        if self.update.len() > 0 {
+            self.stats.fresh_loss = self.update.reference();
+            self.stats.paired_difference = self.update.mean();
+            self.stats.paired_error = self.update.error();
         }
         let rows = self.rows();
         self.compare();
@@ -252,7 +260,7 @@ impl Trainer {
         {
             return None;
         }
-        let is_update_due = self.batches_since >= BATCHES_PER_UPDATE && self.update.len() >= BATCHES_MIN;
+        let is_update_due = self.batches_since >= BATCHES_PER_UPDATE && self.update.len() > 0;
         let (reason, params) = if let Some(ancestor) = self.better_ancestor() {
             (Reason::Rollback { to: ancestor.version }, ancestor.params.clone())
         } else if is_update_due {
@@ -295,11 +303,17 @@ impl Trainer {
         if self.is_gate_open {
             return true;
         }
-        if self.candidate.is_finite() && self.update.passes_update() {
+        let is_first = self.served.is_first();
+        let window_passes = if is_first {
+            self.update.passes_first()
+        } else {
+            self.update.passes_update()
+        };
+        if self.candidate.is_finite() && window_passes {
             return true;
         }
         self.stats.refused += 1;
-        if self.update.is_full() && self.update.verdict() == Verdict::Worse {
+        if !is_first && self.update.is_full() && self.update.verdict() == Verdict::Worse {
             self.reset();
         }
         false
@@ -326,13 +340,15 @@ impl Trainer {
             }
             Some(Reason::Update) => {
                 let before = std::mem::replace(&mut self.served, model);
-                // Higher losses than the ancestor's on the same fresh rows: that one stays the best.
-                let is_regretted = self.regret.len() >= BATCHES_MIN && self.regret.mean() > 0.0;
-                if self.ancestor.is_none() || !is_regretted {
-                    self.ancestor = Some(before);
+                // Silent weights are no way back: the mixture leaves a network that loses to the experts aside by itself.
+                // The versions since the ancestor are on probation together, until fresh rows say that they lose no more
+                // than it: frequent updates would else never be compared with anything.
+                let is_proven = self.regret.len() >= BATCHES_MIN && self.regret.mean() <= 0.0;
+                if self.ancestor.is_none() || is_proven {
+                    self.ancestor = Some(before).filter(|before| !before.is_first());
+                    self.regret.clear();
                 }
                 self.update.clear();
-                self.regret.clear();
                 self.batches_since = 0;
             }
             None => self.adopt(model),
@@ -436,9 +452,6 @@ impl Trainer {
             served_version: self.served.version.0,
             batches_owed: self.schedule.owed(),
             loss_mean: self.learner.loss_mean(),
-            fresh_loss: self.update.reference(),
-            paired_difference: self.update.mean(),
-            paired_error: self.update.error(),
             fresh_batches: self.update.len(),
             learning_rate: self.schedule.learning_rate(),
             tape_rows: self.tape.rows(),

@@ -41,6 +41,14 @@ impl Layout {
         i64::from(self.horizons.last().copied().unwrap_or(0))
     }
 
+    /// Steps after which a block is scored and drawn from: by the farthest horizon of at most T steps, or by the nearest one
+    /// where all are farther. Waiting for the farthest of all would leave out the newest days where horizons are long.
+    pub(crate) fn near_max(&self) -> i64 {
+        let near = |h: &&u32| **h as usize <= self.steps;
+        let farthest = self.horizons.iter().rfind(near).or(self.horizons.first());
+        i64::from(farthest.copied().unwrap_or(0))
+    }
+
     /// Bytes of a block's buffers and of the block itself.
     pub(crate) fn block_bytes(&self) -> usize {
         let TapeDims {

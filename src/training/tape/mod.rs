@@ -4,8 +4,9 @@
 //! three stages, in order:
 //!
 //! 1. *filling*: rows arrive; an observed row reveals the targets of rows b steps before it;
-//! 2. *fresh*: closed, and every target is revealed or never will be; it waits to be scored, forward only;
-//! 3. *material*: scored; training draws segments from it.
+//! 2. *fresh*: closed, and every target of near horizons (at most T) is revealed or never will be; it waits to be scored,
+//!    forward only;
+//! 3. *material*: scored; training draws segments from it. Targets of farther horizons are still revealed.
 //!
 //! A jump of the step ends a run: no segment crosses it, but a later reading still reveals what it is the truth of. A
 //! step that is not above the one before restarts the grid: nothing is revealed across it.
@@ -32,13 +33,15 @@ use stream::Stream;
 pub(crate) const KEPT_BLOCKS: usize = 4;
 /// A stream has stopped when it missed this many turns of all the others.
 const STOPPED_AFTER_TURNS: u64 = 512;
+/// A stream that missed this many is not drawn for its newest rows.
+const SILENT_AFTER_TURNS: u64 = 64;
 /// Newest rows are at least this many, and at least 15 % of the stream's: the recipe's.
 const NEWEST_ROWS: usize = 300;
 
 /// Where a segment lies. Valid until the tape takes rows again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
-    stream: usize,
+    pub(crate) stream: usize,
     block: usize,
     /// Row of the block, a multiple of the stride.
     from: usize,
@@ -252,8 +255,8 @@ impl Tape {
         }
     }
 
-    /// Draws `count` segments of material: the first half from the newest rows, the rest uniform over the past, each
-    /// from a stream drawn uniformly. None where there is no material.
+    /// Draws `count` segments of material: the first half from the newest rows of streams that still report, the rest uniform
+    /// over the past of all, each from a stream drawn uniformly. None where there is no material.
     pub(crate) fn sample(&self, rng: &mut Pcg64Mcg, count: usize, segments: &mut Vec<Segment>) {
         segments.clear();
         let drawn: Vec<usize> = (0..self.streams.len())
@@ -262,10 +265,21 @@ impl Tape {
         if drawn.is_empty() {
             return;
         }
+        let reporting: Vec<usize> = drawn
+            .iter()
+            .copied()
+            .filter(|&place| self.reports(place))
+            .collect();
         for n in 0..count {
-            let place = drawn[rng.random_range(0..drawn.len())];
+            let is_newest = n < count / 2;
+            let among = if is_newest && !reporting.is_empty() {
+                &reporting
+            } else {
+                &drawn
+            };
+            let place = among[rng.random_range(0..among.len())];
             let stream = &self.streams[place];
-            let oldest = if n < count / 2 {
+            let oldest = if is_newest {
                 stream.material() - self.newest(stream.material())
             } else {
                 0
@@ -280,6 +294,12 @@ impl Tape {
                 rows,
             });
         }
+    }
+
+    /// Whether a stream is heard of: the newest rows of one that is not say nothing of now.
+    fn reports(&self, place: usize) -> bool {
+        let turn = self.streams.len() as u64;
+        self.turn_rows - self.streams[place].seen_at() <= SILENT_AFTER_TURNS * turn
     }
 
     /// Blocks that count as newest among `material`.

@@ -6,7 +6,8 @@ use crate::engine::TapeChunk;
 use crate::nn::Batch;
 use crate::training::tape::block::{Block, Layout};
 
-/// One stream's blocks, oldest first: `material`, then fresh ones up to `matured`, then those that wait for targets.
+/// One stream's blocks, oldest first: `material`, then fresh ones up to `ready`, then those that wait for targets. Targets
+/// of far horizons are revealed later, where the block is by then.
 #[derive(Debug)]
 pub(crate) struct Stream {
     key: u64,
@@ -15,10 +16,12 @@ pub(crate) struct Stream {
     /// Step of its newest row, taken or not.
     newest_step: Option<i64>,
     blocks: VecDeque<Block>,
-    /// Leading blocks that are material. Invariant: at most `matured`.
+    /// Leading blocks that are material. Invariant: at most `ready`.
     material: usize,
-    /// Leading blocks whose every target is settled. Invariant: at most `blocks.len()`, all of them closed.
-    matured: usize,
+    /// Leading blocks whose targets of near horizons are settled. Invariant: at most `blocks.len()`, all of them closed.
+    ready: usize,
+    /// Leading blocks whose every target is settled. Invariant: at most `ready`.
+    settled: usize,
 }
 
 impl Stream {
@@ -29,7 +32,8 @@ impl Stream {
             newest_step: None,
             blocks: VecDeque::new(),
             material: 0,
-            matured: 0,
+            ready: 0,
+            settled: 0,
         }
     }
 
@@ -64,7 +68,7 @@ impl Stream {
 
     /// Blocks that wait to be scored.
     pub(crate) fn fresh(&self) -> usize {
-        self.matured - self.material
+        self.ready - self.material
     }
 
     /// A reading at `step`: reveals the targets it is the truth of, ends the run where `step` does not follow.
@@ -73,7 +77,7 @@ impl Stream {
         let is_restart = self.newest_step.is_some_and(|newest| step <= newest);
         self.newest_step = Some(step);
         if is_restart {
-            for block in self.blocks.range_mut(self.matured..) {
+            for block in self.blocks.range_mut(self.settled..) {
                 block.closed = true;
                 block.open = false;
             }
@@ -85,12 +89,13 @@ impl Stream {
                 self.reveal(layout, step - i64::from(horizon), k, observed);
             }
         }
-        self.mature(layout.horizon_max(), step);
+        self.ready = self.settled_after(self.ready, layout.near_max(), step);
+        self.settled = self.settled_after(self.settled, layout.horizon_max(), step);
     }
 
     fn reveal(&mut self, layout: &Layout, origin: i64, k: usize, observed: f64) {
         // Blocks of this grid are in the order of their steps; those of an earlier one are settled.
-        for block in self.blocks.range_mut(self.matured..).rev() {
+        for block in self.blocks.range_mut(self.settled..).rev() {
             if !block.open || origin >= block.next_step() {
                 return; // an earlier grid, or a step that was never served
             }
@@ -101,14 +106,11 @@ impl Stream {
         }
     }
 
-    fn mature(&mut self, horizon_max: i64, newest_step: i64) {
-        while let Some(block) = self.blocks.get(self.matured) {
-            let is_settled = !block.open || block.next_step() - 1 + horizon_max <= newest_step;
-            if !block.closed || !is_settled {
-                return;
-            }
-            self.matured += 1;
-        }
+    /// Leading blocks of which nothing is awaited any more up to `horizon`; at least `from`.
+    fn settled_after(&self, from: usize, horizon: i64, newest_step: i64) -> usize {
+        let is_settled =
+            |block: &&Block| block.closed && (!block.open || block.next_step() - 1 + horizon <= newest_step);
+        from + self.blocks.range(from..).take_while(is_settled).count()
     }
 
     /// Ends the run: the next row begins a block of its own.
@@ -145,7 +147,8 @@ impl Stream {
             return None;
         }
         self.material = self.material.saturating_sub(1);
-        self.matured = self.matured.saturating_sub(1);
+        self.ready = self.ready.saturating_sub(1);
+        self.settled = self.settled.saturating_sub(1);
         let oldest = self.blocks.pop_front();
         if let Some(next) = self.blocks.front_mut() {
             next.continues = false;
@@ -155,7 +158,7 @@ impl Stream {
 
     /// The oldest fresh block (index, rows), material from now on.
     pub(crate) fn take_fresh(&mut self) -> Option<(usize, usize)> {
-        if self.material == self.matured {
+        if self.material == self.ready {
             return None;
         }
         self.material += 1;

@@ -81,6 +81,36 @@ fn a_block_is_fresh_once_its_last_target_is_revealed() {
 }
 
 #[test]
+fn a_block_is_fresh_before_targets_farther_than_it_is_long_which_come_later() {
+    let mut tape = Tape::new(Layout::new(dims(), STEPS, &[1, 20]), 1 << 20);
+    absorb(&mut tape, 1, 0..9);
+    let segments = fresh(&mut tape);
+    assert_eq!(segments.len(), 1, "step 7 awaits step 8 alone");
+    let known = |tape: &Tape| {
+        let (_, targets) = column(&batch(tape, &segments), 0);
+        let known = |k: usize| targets.iter().filter(|target| !target[k].is_nan()).count();
+        [known(0), known(1)]
+    };
+    assert_eq!(known(&tape), [8, 0]);
+    absorb(&mut tape, 1, 9..24);
+    assert_eq!(known(&tape), [8, 4], "material, and steps 20 to 23 are in");
+}
+
+#[test]
+fn newest_rows_are_drawn_from_streams_that_report() {
+    let mut tape = tape_of(8 << 20);
+    absorb(&mut tape, 1, 0..400);
+    absorb(&mut tape, 2, 0..400);
+    fresh(&mut tape);
+    let (mut rng, mut segments) = (Pcg64Mcg::seed_from_u64(1), Vec::new());
+    tape.sample(&mut rng, 64, &mut segments);
+    let of_first = |half: &[Segment]| half.iter().filter(|segment| segment.stream == 0).count();
+    let (newest, past) = segments.split_at(32);
+    assert_eq!(of_first(newest), 0, "stream 1 has stopped");
+    assert!(of_first(past) > 5, "and its past is drawn all the same");
+}
+
+#[test]
 fn rows_keep_their_inputs_skips_weights_and_first_state() {
     let mut tape = tape_of(1 << 20);
     absorb(&mut tape, 1, 0..30);

@@ -149,9 +149,9 @@ fn visits_follow_the_schedule() {
     let mut house = House::new(config(), 3);
     house.rounds(150);
     let stats = house.trainer.stats();
-    // 9600 rows; the first 600 mini-batches cost a sixth of their rows.
+    // 9600 rows; the first 600 mini-batches cost a third of their rows.
     let (start, per_row) = (600.0, 14.0 / 256.0);
-    let expected = start + (9600.0 - start / (6.0 * per_row)) * per_row;
+    let expected = start + (9600.0 - start / (3.0 * per_row)) * per_row;
     let owed = stats.batches_owed; // the start ends with a chunk: 21 mini-batches more or less
     assert!(
         (stats.batches as f64 + owed - expected).abs() < 22.0,
@@ -183,14 +183,18 @@ fn the_gate_refuses_damaged_weights_and_without_it_they_would_pass() {
             house.trainer.open_gate();
         }
         let refused = house.trainer.stats().refused;
-        let offer = (0..40).find_map(|_| house.round());
+        // What was scored last before the damage may still be offered.
+        let offers: Vec<Offer> = (0..40).filter_map(|_| house.round()).collect();
+        let worst = offers.iter().map(|offer| held_out(&offer.model.params));
+        let worst = worst.fold(0.0, f64::max);
         if is_gate_open {
-            let offer = offer.expect("the open gate lets it pass");
-            let loss = held_out(&offer.model.params);
-            assert!(loss > 1.5 * good, "and it is bad: {good} -> {loss}");
+            assert!(
+                worst > 1.5 * good,
+                "the open gate lets it pass: {good} -> {worst}"
+            );
         } else {
-            assert!(offer.is_none(), "{offer:?}");
-            assert!(house.trainer.stats().refused > refused);
+            assert!(worst < 1.1 * good, "{good} -> {worst}");
+            assert!(house.trainer.stats().refused > refused + 20);
         }
     }
 }
@@ -198,13 +202,16 @@ fn the_gate_refuses_damaged_weights_and_without_it_they_would_pass() {
 #[test]
 fn a_damaged_version_is_rolled_back_to_its_ancestor() {
     let mut house = House::new(config(), 3);
-    house.rounds(60);
+    house.rounds(200); // the ancestor is some versions old: by then they are alike
     let good = Arc::clone(&house.served);
     let offer = house.until_offer(60);
     assert_eq!(offer.reason, Reason::Update);
     let bad = Model::from_params(offer.model.origin(), damaged(&offer.model));
     house.publish(Arc::new(bad));
-    let offer = house.until_offer(60);
+    // Updates that would heal it meanwhile are not taken.
+    let is_rollback = |offer: &Offer| matches!(offer.reason, Reason::Rollback { .. });
+    let offer = (0..60).find_map(|_| house.round().filter(is_rollback));
+    let offer = offer.expect("a rollback in time");
     let Reason::Rollback { to } = offer.reason else {
         panic!("{offer:?}")
     };
@@ -298,7 +305,7 @@ fn offers_keep_their_interval_and_wait_for_evidence() {
         if let Some(offer) = house.round() {
             offers += 1;
             let stats = house.trainer.stats();
-            assert!(stats.fresh_batches >= 8, "{stats:?}");
+            assert!(stats.fresh_batches > 0, "{stats:?}");
             assert!(
                 house.trainer.offer(house.now_ms + INTERVAL_MS - 1).is_none(),
                 "within the interval"
