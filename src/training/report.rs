@@ -119,3 +119,16 @@ pub struct Stats {
     /// Mini-batches whose loss or gradient was not finite.
     pub non_finite: u64,
 }
+
+impl Stats {
+    /// Nothing was trained or scored yet.
+    pub(crate) fn unknown() -> Self {
+        Self {
+            loss: f64::NAN,
+            fresh_loss: f64::NAN,
+            paired_difference: f64::NAN,
+            paired_error: f64::NAN,
+            ..Self::default()
+        }
+    }
+}

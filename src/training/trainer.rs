@@ -84,13 +84,7 @@ impl Trainer {
             decided_ms: None,
             batch: Batch::default(),
             segments: Vec::with_capacity(config.batch),
-            stats: Stats {
-                loss: f64::NAN,
-                fresh_loss: f64::NAN,
-                paired_difference: f64::NAN,
-                paired_error: f64::NAN,
-                ..Stats::default()
-            },
+            stats: Stats::unknown(),
             served: model,
             config,
             #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Elementary functions and sums over a few f32, for what is computed per stream and not per batch.
 //!
-//! Plain loops that the compiler makes as wide as the caller's instructions allow ([`super::wide`]); nothing is fused and
+//! Plain loops that the compiler makes as wide as the caller's instructions allow (`wide` of the parent); nothing is fused and
 //! every sum has one order, so that the bits are the same everywhere.
 
 /// Lanes of a short vector: one expert each, or half the regressors.
