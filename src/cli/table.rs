@@ -13,12 +13,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::Context as _;
 use csv::StringRecord;
 use flate2::read::MultiGzDecoder;
 
 use crate::cli::demo::clock;
 use crate::cli::demo::reading::Reading;
+use crate::cli::exit::BadData;
 
 /// Bounds the list of streams that one file can make.
 const STREAMS_MAX: usize = 100_000;
@@ -123,10 +123,10 @@ impl Rows {
     /// Opens a file and reads its header.
     ///
     /// # Errors
-    /// The file cannot be opened; or a [`BadTable`].
+    /// A [`BadData`] where the file cannot be opened; or a [`BadTable`].
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
-        let shown = path.display();
-        let file = File::open(path).with_context(|| format!("`{shown}` cannot be opened"))?;
+        let file = File::open(path)
+            .map_err(|error| BadData(format!("`{}` cannot be opened: {error}", path.display())))?;
         let zipped = path.extension().is_some_and(|end| end == "gz");
         let input: Box<dyn Read> = if zipped {
             Box::new(MultiGzDecoder::new(file))
@@ -175,7 +175,7 @@ impl Rows {
             Ok(false) => return false,
             Ok(true) => self.cells(out, bad),
             Err(error) => {
-                bad_row(&error, bad);
+                bad_row(&error, self.rows.position().line(), bad);
                 return !matches!(error.kind(), csv::ErrorKind::Io(_)); // a damaged archive stays damaged
             }
         }
@@ -284,17 +284,7 @@ fn layout(header: &StringRecord, bad: &mut BadTable) -> Option<Layout> {
         }
     }
     let Some(time) = find(&TIME_NAMES) else {
-        if header.iter().any(|name| name.contains(';')) {
-            bad.note(1, None, "is `;` the separator? tidecast reads commas");
-            return None;
-        }
-        let found: Vec<_> = header.iter().take(8).collect();
-        let reason = format!(
-            "no column is called {}; found: {}",
-            TIME_NAMES.join(", "),
-            found.join(", ")
-        );
-        bad.note(1, None, reason);
+        bad.note(1, None, without_time(header));
         return None;
     };
     if let (Some(stream), Some(value), 3..) = (find(&["stream"]), find(&["value"]), header.len()) {
@@ -320,8 +310,32 @@ fn layout(header: &StringRecord, bad: &mut BadTable) -> Option<Layout> {
     })
 }
 
-fn bad_row(error: &csv::Error, bad: &mut BadTable) {
-    let line = error.position().map_or(0, csv::Position::line);
+/// Why a header without a time is none.
+fn without_time(header: &StringRecord) -> String {
+    if header.is_empty() {
+        return "the file is empty; its first line names the columns, such as `time,pump-1`".to_owned();
+    }
+    if header.iter().any(|name| name.contains(';')) {
+        return "is `;` the separator? tidecast reads commas".to_owned();
+    }
+    let shown = |name: &str| {
+        name.chars()
+            .take(40)
+            .collect::<String>()
+            .escape_debug()
+            .to_string()
+    };
+    let found: Vec<_> = header.iter().take(8).map(shown).collect();
+    format!(
+        "no column is called {}; found: {}",
+        TIME_NAMES.join(", "),
+        found.join(", ")
+    )
+}
+
+/// `at`: the line that is read, where the error names none.
+fn bad_row(error: &csv::Error, at: u64, bad: &mut BadTable) {
+    let line = error.position().map_or(at, csv::Position::line);
     match error.kind() {
         csv::ErrorKind::UnequalLengths {
             expected_len, len, ..

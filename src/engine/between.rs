@@ -76,24 +76,36 @@ impl Blend {
 }
 
 /// Whole seasons ahead, last value and seasonal say the same, and weights cannot tell them apart: what last value has there
-/// is seasonal's at any other horizon.
+/// is seasonal's at any other horizon. So is what `hour` has in a stream without a short season, where it says last value.
 #[derive(Clone, Copy)]
-struct Shift(Option<usize>);
+struct Shift {
+    /// Place of seasonal at a horizon of whole seasons, else `None`.
+    to: Option<usize>,
+    /// Place of an idle `hour`.
+    idle: Option<usize>,
+}
 
 impl Shift {
     /// At scored horizon `k`.
     fn at(context: &Context<'_>, k: usize) -> Self {
         let season = context.grid.season();
         let is_whole = season > 1 && context.setup.plan.scored[k].is_multiple_of(season);
-        let seasonal = context.setup.experts().index_of(Expert::Seasonal);
-        Self(seasonal.filter(|_| is_whole))
+        let set = context.setup.experts();
+        let is_idle = !context.grid.calendar.hour.is_some();
+        Self {
+            to: set.index_of(Expert::Seasonal).filter(|_| is_whole),
+            idle: set.index_of(Expert::Hour).filter(|_| is_idle),
+        }
     }
 
     fn of(self, weights: &[f32]) -> [f32; EXPERTS_MAX] {
         let mut out = [0.0; EXPERTS_MAX];
         out[..weights.len()].copy_from_slice(weights);
-        if let Some(seasonal) = self.0 {
+        if let Some(seasonal) = self.to {
             out[seasonal] += std::mem::take(&mut out[0]);
+            if let Some(hour) = self.idle {
+                out[seasonal] += std::mem::take(&mut out[hour]);
+            }
         }
         out
     }

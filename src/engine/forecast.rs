@@ -26,7 +26,10 @@ pub struct Anomaly {
     pub score: f64,
     /// Two-sided tail probability of the one-step forecast.
     pub p: f64,
-    /// Debounced.
+    /// The score is above everything in the last tenth of the stream's age, and at least half a day: a threshold of one's
+    /// own is put on peaks.
+    pub peak: bool,
+    /// A peak that reaches the engine's threshold.
     pub flag: bool,
 }
 

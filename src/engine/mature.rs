@@ -84,6 +84,7 @@ pub(crate) fn mature(
         work.anomaly = Some(Anomaly {
             score: f64::from(verdict.score),
             p: f64::from(p),
+            peak: verdict.peak,
             flag: verdict.flag,
         });
     }

@@ -2,17 +2,17 @@
 //!
 //! x = Σ log(1 + |y − f_h| / spread_h) over h = 1 and the scored horizons nearest 12 and 24 steps that lie within 24;
 //! score = −log10 of the Gaussian tail of x against its own exponentially weighted mean and deviation, / 30, in 0..1.
-//! The flag is raised where the score passes the threshold *and* everything in the last max(age/10, half a day), so
-//! that one event raises it once and not at every step.
+//! A score is a peak where it is above everything in the last max(age/10, half a day): one event is one alarm and not one
+//! at every step. The flag is raised at a peak that reaches the threshold.
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::experts::pending::Issued;
 
-/// Rate of mean and deviation.
-const RATE_MIN: f32 = 1.0 / 2000.0;
+/// Rate of mean and deviation. RECIPE §10 has 1/2000; see `docs/recipe.md`.
+const RATE_MIN: f32 = 1.0 / 1000.0;
 /// Score from which on the flag may be raised: the best on the NAB development files.
-pub const THRESHOLD: f32 = 0.129;
+pub const THRESHOLD: f32 = 0.13;
 /// Readings until mean and deviation are believed: a deviation of few readings flags at random.
 const COUNT_MIN: f32 = 48.0;
 /// Bins of the running maximum.
@@ -43,7 +43,9 @@ pub struct Anomaly {
 pub struct Verdict {
     /// In 0..=1.
     pub score: f32,
-    /// Debounced.
+    /// Above everything in the last max(age/10, half a day).
+    pub peak: bool,
+    /// A peak from the threshold on.
     pub flag: bool,
 }
 
@@ -85,10 +87,14 @@ impl Anomaly {
         } else {
             self.score(x)
         };
-        let flag = score >= THRESHOLD && self.bins.iter().all(|&highest| score > highest);
+        let peak = self.bins.iter().all(|&highest| score > highest);
         self.learn(x);
         self.remember(score, half_day);
-        Verdict { score, flag }
+        Verdict {
+            score,
+            peak,
+            flag: peak && score >= THRESHOLD,
+        }
     }
 
     fn score(&self, x: f32) -> f32 {

@@ -145,6 +145,25 @@ fn experts(judge: &Judge, k: usize, figures: &mut Figures) {
     }
 }
 
+/// MASE of each expert alone, one a horizon that experts are scored at. Left out is one that says what another above it
+/// says, for want of its season.
+pub(super) fn alone(figures: &[Figures]) -> Vec<(&'static str, Vec<f64>)> {
+    let scored: Vec<&Figures> = figures.iter().filter(|each| !each.experts.is_empty()).collect();
+    let mut out: Vec<(&'static str, Vec<f64>)> = Vec::new();
+    for (place, &(name, _)) in scored
+        .first()
+        .map_or(&[][..], |first| &first.experts)
+        .iter()
+        .enumerate()
+    {
+        let errors: Vec<f64> = scored.iter().map(|each| each.experts[place].1).collect();
+        if out.iter().all(|(_, other)| *other != errors) {
+            out.push((name, errors));
+        }
+    }
+    out
+}
+
 /// A block of time, over all streams and horizons asked for: coverage of the 80 % band by block; `None` where nothing
 /// was judged.
 pub(super) fn coverage_by_block(judge: &Judge, horizon: usize) -> Vec<Option<f64>> {

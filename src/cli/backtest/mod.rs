@@ -57,7 +57,8 @@ pub(super) struct Args {
     /// Write every forecast: stream,issued_at,target,horizon,q…,mean
     #[arg(long, value_name = "OUT.csv")]
     forecasts: Option<PathBuf>,
-    /// Write every row's anomaly score: file,index,score, where the file is the stream
+    /// Write every row's anomaly score, 0 where it is below another of the same event: file,index,score, where the file is
+    /// the stream
     #[arg(long, value_name = "OUT.csv")]
     anomalies: Option<PathBuf>,
     /// Write one page that a browser opens offline
@@ -265,7 +266,9 @@ impl Watch for Outputs {
             gallery.reading(reading, row, forecast);
         }
         let anomaly = forecast.and_then(|forecast| forecast.anomaly);
-        let score = anomaly.map_or(0.0, |anomaly| anomaly.score);
+        let score = anomaly
+            .filter(|anomaly| anomaly.peak)
+            .map_or(0.0, |anomaly| anomaly.score);
         self.anomalies
             .as_mut()
             .map_or(Ok(()), |file| file.write(reading.stream, row, score))
@@ -286,6 +289,10 @@ fn show(args: &Args, run: &Run, extent: &Extent) -> anyhow::Result<()> {
     let input = args.input.display().to_string();
     line(&headline(&input, args.start_index, extent))?;
     line(&format_args!("\n{}", table::text(&figures)))?;
+    let experts = table::experts(&figures);
+    if !experts.is_empty() {
+        line(&experts)?;
+    }
     line(&table::legend(run))?;
     let unmatched = run.judge.streams.iter().map(|stream| stream.unmatched).sum();
     line(&format_args!("\n{}", table::account(run, unmatched)))?;

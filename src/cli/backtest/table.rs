@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::course::Run;
-use super::figures::Figures;
+use super::figures::{Figures, alone};
 use crate::cli::demo::text;
 
 /// Rows of the table at most; of more horizons some between first and last are left out, `--json` has them all.
@@ -53,6 +53,36 @@ pub(super) fn text(figures: &[Figures]) -> String {
             .map_or_else(|| "–".to_owned(), |gain| format!("{:+.1} %", 100.0 * gain));
         let _ = writeln!(out, "  {leader:<20} {network:>8}");
     }
+    out
+}
+
+/// MASE of each expert alone, of their mix and of what is served, by horizon that experts are scored at; empty where none is
+/// published.
+pub(super) fn experts(figures: &[Figures]) -> String {
+    let scored = || figures.iter().filter(|each| !each.experts.is_empty());
+    let mut out = String::new();
+    let mut row = |name: &str, cells: &mut dyn Iterator<Item = String>| {
+        let _ = write!(out, "{name:<14}");
+        for cell in cells {
+            let _ = write!(out, " {cell:>8}");
+        }
+        out.push('\n');
+    };
+    if scored().next().is_none() {
+        return out;
+    }
+    row(
+        "MASE alone at",
+        &mut scored().map(|each| each.horizon.to_string()),
+    );
+    for (name, errors) in alone(figures) {
+        row(name, &mut errors.into_iter().map(number));
+    }
+    row(
+        "experts' mix",
+        &mut scored().map(|each| each.mix.map_or_else(|| "–".to_owned(), number)),
+    );
+    row("served", &mut scored().map(|each| number(each.mase)));
     out
 }
 

@@ -39,6 +39,7 @@ fn forecast() -> Forecast<'static> {
         anomaly: Some(Anomaly {
             score: 0.12,
             p: 0.31,
+            peak: false,
             flag: false,
         }),
         scale: 1.0,
@@ -143,6 +144,7 @@ fn encode_shows_a_small_tail_probability() {
         anomaly: Some(Anomaly {
             score: 0.999_96,
             p: 1.234_567e-9,
+            peak: true,
             flag: true,
         }),
         ..forecast()
@@ -156,6 +158,7 @@ fn encode_shows_a_small_tail_probability() {
         anomaly: Some(Anomaly {
             score: 0.0,
             p: 0.0,
+            peak: true,
             flag: true,
         }),
         ..forecast()

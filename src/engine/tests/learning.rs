@@ -117,3 +117,29 @@ fn a_published_horizon_between_scored_ones_lies_near_them() {
     // A perfect centre makes .80 with this noise.
     assert!(error / count < 0.95, "{}", error / count);
 }
+
+#[test]
+fn between_scored_horizons_of_whole_days_the_day_is_kept() {
+    let mut numbers = Numbers(71);
+    let mut config = config();
+    config.horizons = (1..=48).collect();
+    let mut amplitude = 10.0;
+    let values: Vec<f64> = (0..2_000)
+        .map(|t| {
+            if t % 24 == 0 {
+                amplitude += numbers.normal();
+            }
+            50.0 + amplitude * (f64::from(t) * std::f64::consts::TAU / 24.0).sin() + 0.3 * numbers.normal()
+        })
+        .collect();
+    let mut bench = Bench::new(config);
+    let seen = bench.series("s", &values);
+    let error = |h: usize| -> f64 {
+        let of = |t: usize| seen[t].forecast().unwrap().quantiles[2 * 48 + h - 1] - values[t + h];
+        (1_000..1_950).map(|t| of(t).abs()).sum()
+    };
+    // Where an idle expert's last value counted as a day's, it was 1.7 times as much.
+    for h in 30..48 {
+        assert!(error(h) < 1.35 * error(48), "{h}: {} of {}", error(h), error(48));
+    }
+}

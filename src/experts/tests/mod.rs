@@ -1,5 +1,6 @@
 //! The prototype's twin, and what must hold whatever comes in.
 
+mod anomaly;
 mod invariants;
 mod linear;
 mod long;

@@ -12,8 +12,8 @@ const FANS: u64 = 3;
 pub(super) const ROLLED: usize = 4;
 /// Streams whose forecasts are kept row by row, the first ones: some 70 KB each.
 const ROLLED_STREAMS: usize = 2000;
-/// Flagged readings that are kept.
-const FLAGS_MAX: usize = 5000;
+/// Flagged readings that are shown, those with the highest score; twice as many are kept meanwhile.
+pub(super) const FLAGS_SHOWN: usize = 12;
 
 /// A forecast of all horizons.
 #[derive(Clone, Debug)]
@@ -98,17 +98,26 @@ impl Gallery {
         let anomaly = forecast.and_then(|forecast| forecast.anomaly);
         if let Some(anomaly) = anomaly.filter(|anomaly| anomaly.flag) {
             self.flagged += 1;
-            if self.flags.len() < FLAGS_MAX {
-                self.flags.push(Flag {
-                    stream: reading.stream,
-                    row,
-                    time_ms: reading.time_ms,
-                    value: reading.value.unwrap_or(f64::NAN),
-                    score: anomaly.score,
-                    p: anomaly.p,
-                });
+            self.flags.push(Flag {
+                stream: reading.stream,
+                row,
+                time_ms: reading.time_ms,
+                value: reading.value.unwrap_or(f64::NAN),
+                score: anomaly.score,
+                p: anomaly.p,
+            });
+            if self.flags.len() == 2 * FLAGS_SHOWN {
+                self.flags = self.highest_flags();
             }
         }
+    }
+
+    /// Those with the highest score; of equal ones the earlier first.
+    pub(super) fn highest_flags(&self) -> Vec<Flag> {
+        let mut flags = self.flags.clone();
+        flags.sort_by(|a, b| b.score.total_cmp(&a.score)); // stable
+        flags.truncate(FLAGS_SHOWN);
+        flags
     }
 
     /// A forecast that is judged.

@@ -18,7 +18,7 @@ pub(super) use gallery::Gallery;
 const TEMPLATE: &str = include_str!("page.html");
 /// Where the data goes.
 const PLACE: &str = "__DATA__";
-/// Rows of the lists of streams and of anomalies.
+/// Rows of the list of streams.
 const LISTED: usize = 12;
 /// Streams of each kind that fans are shown of, where there are enough of them.
 const SHOWN: usize = 2;
@@ -80,6 +80,7 @@ fn data(page: &Page<'_>) -> Value {
             .collect::<Vec<_>>(),
         "blocks": BLOCKS,
         "experts": rules.experts,
+        "alone": alone(&horizons),
         "weights": weights(run),
         "fans": chosen(&streams).iter().map(|(kind, each)| fan(page, kind, each)).collect::<Vec<_>>(),
         "worst": streams.iter().rev().take(LISTED).map(|each| stream(page, each)).collect::<Vec<_>>(),
@@ -105,6 +106,18 @@ fn horizon(figures: &Figures) -> Value {
         "leader_mase": leader.map(|(_, mase)| mase),
         "mix": figures.network_gain().and(figures.mix),
         "network_gain": figures.network_gain(),
+    })
+}
+
+/// Each expert alone, at the horizons that experts are scored at.
+fn alone(horizons: &[Figures]) -> Value {
+    let scored = || horizons.iter().filter(|each| !each.experts.is_empty());
+    let row = |(name, mase): &(&str, Vec<f64>)| json!({"name": name, "mase": mase});
+    json!({
+        "horizons": scored().map(|each| each.horizon).collect::<Vec<_>>(),
+        "experts": figures::alone(horizons).iter().map(row).collect::<Vec<_>>(),
+        "mix": scored().map(|each| each.mix).collect::<Vec<_>>(),
+        "served": scored().map(|each| each.mase).collect::<Vec<_>>(),
     })
 }
 
@@ -191,11 +204,9 @@ fn stream(page: &Page<'_>, of: &OfStream) -> Value {
 }
 
 fn flags(gallery: &Gallery, extent: &Extent) -> Vec<Value> {
-    let mut flags: Vec<_> = gallery.flags.iter().collect();
-    flags.sort_by(|a, b| b.score.total_cmp(&a.score)); // stable: the earlier first where equal
+    let flags = gallery.highest_flags();
     flags
         .iter()
-        .take(LISTED)
         .map(|flag| {
             json!({
                 "name": extent.names[flag.stream],

@@ -163,6 +163,7 @@ impl<'a> Numbers<'a> {
             anomaly: Some(Anomaly {
                 score: 0.1234,
                 p: 0.4321,
+                peak: false,
                 flag: false,
             }),
             scale: 1.0,

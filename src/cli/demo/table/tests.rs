@@ -115,7 +115,8 @@ fn table_refuses_headers_that_it_cannot_use() {
         ("time,a,a\n1,2,3\n", "two columns have this name"),
         ("time,a,\n1,2,3\n", "has no name"),
         ("time,a\n", "holds no value"),
-        ("", "no column is called time"),
+        ("", "the file is empty"),
+        ("\u{1}\u{2},b\n1,2\n", "found: \\u{1}\\u{2}, b"),
         ("stream,time,value\n,0,1\n", "every row names its stream"),
     ] {
         let shown = read(text).unwrap_err().to_string();
