@@ -58,6 +58,10 @@ named! {
         ModelSwitch = "model-switch";
         /// The group takes partitions, nothing is answered.
         Revoke = "revoke";
+        /// A snapshot is read, no state is made of it yet.
+        SnapshotLoad = "snapshot-load";
+        /// Some of what lies before the committed offset is stepped again.
+        Replay = "replay";
     }
 }
 
@@ -86,6 +90,8 @@ named! {
         LogIdentity = "log-identity";
         /// Outcomes of a batch are published in its order.
         OrderInBatch = "order-in-batch";
+        /// What is read again is not put onto the trainer's tape again.
+        TapeOnce = "tape-once";
     }
 }
 
@@ -282,7 +288,7 @@ mod tests {
         for &mechanism in Mechanism::ALL {
             assert_eq!(Mechanism::of_name(mechanism.name()), Some(mechanism));
         }
-        assert_eq!((Point::ALL.len(), Point::of_name("")), (12, None));
+        assert_eq!((Point::ALL.len(), Point::of_name("")), (14, None));
     }
 
     #[test]

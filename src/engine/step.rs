@@ -13,7 +13,7 @@ use crate::engine::row::Layout;
 use crate::engine::seasons;
 use crate::engine::setup::{Grids, Setup};
 use crate::engine::snapshot::Content;
-use crate::engine::tape::{TAPE_CHUNK_ROWS, TAPE_CHUNKS};
+use crate::engine::tape::{TAPE_CHUNKS, rows_per_chunk};
 use crate::engine::wave::{Job, WAVE_ROWS, Wave};
 use crate::engine::{Config, HorizonPlan, Model, PartitionState, TapeBuffer, TapeDims};
 use crate::series::cadence::Placement;
@@ -62,7 +62,7 @@ impl Engine {
             remake: Vec::with_capacity(WAVE_ROWS),
             rooms: vec![0.0; WAVE_ROWS * setup.layout.room()],
             outputs: Outputs::new(&setup),
-            tape: TapeBuffer::new(dims, TAPE_CHUNK_ROWS, chunks),
+            tape: TapeBuffer::new(dims, rows_per_chunk(), chunks),
             setup: Arc::new(setup),
         }
     }

@@ -197,12 +197,33 @@ pub const LEARNT_MAX: usize = 32;
 /// Chunks that an engine starts with; with none left, rows are dropped and counted.
 pub const TAPE_CHUNKS: usize = 3;
 
+/// Tests with few rows make several chunks of them.
+#[cfg(test)]
+pub(crate) mod tests_only {
+    use std::cell::Cell;
+
+    use super::TAPE_CHUNK_ROWS;
+
+    thread_local! {
+        pub(crate) static ROWS_PER_CHUNK: Cell<usize> = const { Cell::new(TAPE_CHUNK_ROWS) };
+    }
+}
+
+/// Rows of a full chunk.
+pub(crate) fn rows_per_chunk() -> usize {
+    #[cfg(test)]
+    return tests_only::ROWS_PER_CHUNK.get();
+    #[cfg(not(test))]
+    TAPE_CHUNK_ROWS
+}
+
 /// The chunks of an engine: one is being filled, full ones wait to be taken, empty ones wait to be filled.
 #[derive(Debug)]
 pub struct TapeBuffer {
     filling: Option<TapeChunk>,
     full: Vec<TapeChunk>,
     empty: Vec<TapeChunk>,
+    chunks: usize,
     dropped: u64,
     suppressed: bool,
 }
@@ -217,9 +238,16 @@ impl TapeBuffer {
             filling: None,
             full: Vec::with_capacity(chunks),
             empty,
+            chunks,
             dropped: 0,
             suppressed: false,
         }
+    }
+
+    /// Rows that nobody has taken yet.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.filling.iter().chain(&self.full).map(TapeChunk::len).sum()
     }
 
     /// The oldest full chunk.
@@ -238,13 +266,15 @@ impl TapeBuffer {
         }
     }
 
-    /// Takes back a chunk; its rows are forgotten.
+    /// Takes back a chunk; its rows are forgotten. One more than there were is of an engine before this one, and goes.
     pub fn give_back(&mut self, mut chunk: TapeChunk) {
-        chunk.clear();
-        self.empty.push(chunk);
+        if self.empty.len() < self.chunks {
+            chunk.clear();
+            self.empty.push(chunk);
+        }
     }
 
-    /// While true no row is taken (and none is counted as dropped): muted replay.
+    /// While true no row is taken (and none is counted as dropped): what is read again.
     pub const fn suppress(&mut self, suppressed: bool) {
         self.suppressed = suppressed;
     }

@@ -310,6 +310,7 @@ impl KafkaSink {
     }
 
     fn end_transaction(&mut self, budget: &Budget<'_>) -> Result<(), Error> {
+        faults::point(Point::BeforeCommit);
         self.retry(
             "committing",
             budget,
@@ -425,7 +426,6 @@ impl Sink for KafkaSink {
         offsets: &[Commit<'_>],
         membership: &mut ReadMembership<'_, Self::Membership>,
     ) -> Result<(), Error> {
-        faults::point(Point::BeforeCommit);
         let leaving = self.leaving.clone();
         let budget = leaving.budget(COMMIT_TIMEOUT);
         self.begin()?;

@@ -22,7 +22,7 @@ const RESTORES_PER_TURN: usize = 64;
 /// slow, shorter would only spin.
 const ANSWER_LOOK: Duration = Duration::from_millis(2);
 /// Versions of the weights that are loaded at once; what a further one is asked for with comes after these.
-const MODELS_MAX: usize = 8;
+pub(super) const MODELS_MAX: usize = 8;
 /// Longest pause before a partition's restore is tried again: what it waits for most is the transaction of a killed
 /// member, 15 s.
 const RETRY_MAX: Duration = Duration::from_secs(4);
@@ -209,6 +209,9 @@ where
         };
         match found {
             Ok(found) => {
+                if found.is_some() {
+                    faults::point(Point::SnapshotLoad);
+                }
                 if let Some(asking) = self.crew.slots[place].asking(ticket) {
                     asking.facts.learn_snapshot(found);
                 }
@@ -318,7 +321,9 @@ where
         self.observer.activity(Activity::Restoring);
         self.crew.slots[place].made_of = plan.snapshot;
         let about = (&self.config, id);
-        let opened = restore::open(&self.crew.engine, about, plan, facts.into_content(), now);
+        let end = facts.log(id).map_or(plan.from, |log| log.end);
+        let mut opened = restore::open(&self.crew.engine, about, plan, facts.into_content(), now);
+        opened.taped_until = self.crew.taped_until(id, end);
         self.source.start(id, from)?;
         self.models_missing += missing;
         let slot = &mut self.crew.slots[place];

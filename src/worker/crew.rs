@@ -1,12 +1,13 @@
 //! The assigned partitions, and the one path of a record through them: decode, admit, step, publish.
 
+use std::collections::BTreeMap;
 use std::mem;
 
 use crate::codec::{Decoded, Decoder, Message};
 use crate::engine::Engine;
 use crate::engine::snapshot::Anchor;
-use crate::faults::{self, Mechanism};
-use crate::series::observation::Offset;
+use crate::faults::{self, Mechanism, Point};
+use crate::series::observation::{NextOffset, Offset};
 use crate::worker::Config;
 use crate::worker::ports::{Error, PartitionId, Record, Sink};
 use crate::worker::publisher::{Publisher, Voice, as_u64};
@@ -35,6 +36,11 @@ pub(crate) struct Crew<K> {
     observations_max: usize,
     /// Whose record is being decoded, stepped or published: to blame where that panics.
     pub(crate) busy: Option<PartitionId>,
+    /// Up to where each partition's records are on the tape, also of those that were taken away: the trainer outlives a
+    /// state.
+    taped: BTreeMap<PartitionId, NextOffset>,
+    /// Tape rows that went with an engine.
+    pub(crate) tape_lost: u64,
 }
 
 impl<K: Sink> Crew<K> {
@@ -54,11 +60,25 @@ impl<K: Sink> Crew<K> {
             // What a record without an array holds is one: a turn of arrays does no more work than one of plain records.
             observations_max: config.turn_records_max,
             busy: None,
+            taped: BTreeMap::new(),
+            tape_lost: 0,
         }
+    }
+
+    /// Everything before it was put onto the tape by this process, of a log that ends at `end`: one that ends earlier than
+    /// it did is another one, or has lost its newest records, and only what comes from now on is surely new.
+    pub(crate) fn taped_until(&mut self, id: PartitionId, end: NextOffset) -> NextOffset {
+        let Some(until) = self.taped.get_mut(&id) else {
+            return NextOffset(0);
+        };
+        *until = end.min(*until);
+        *until
     }
 
     /// After a panic: nothing that it may have left half-done is used again.
     pub(crate) fn renew(&mut self, config: &Config) {
+        let tape = self.engine.tape();
+        self.tape_lost += tape.dropped() + as_u64(tape.rows());
         self.engine = Engine::new(config.engine.clone());
         self.decoder = Decoder::new(config.input.clone());
     }
@@ -186,6 +206,7 @@ impl<K: Sink> Crew<K> {
             engine,
             publisher,
             slots,
+            taped,
             ..
         } = self;
         let slot = &mut slots[place];
@@ -199,12 +220,18 @@ impl<K: Sink> Crew<K> {
         self.busy = Some(id);
         let voice = open.batch_voice();
         let mut batch = mem::take(&mut open.batch);
-        // Warm-up history is new to the trainer; what is replayed was on the tape before.
-        engine.tape().suppress(voice == Voice::Replay);
+        let is_new = open.batch_is_new_to_tape();
+        engine.tape().suppress(!is_new);
         // What is not published need not be worked out.
         open.state.thin(open.thin || voice != Voice::Speaking);
         let published = if batch.admitted > 0 {
             let outcomes = engine.step(&mut open.state);
+            if is_new {
+                taped.insert(id, open.position);
+            }
+            if voice == Voice::Replay {
+                faults::point(Point::Replay);
+            }
             publisher.publish(id, voice, &batch, Some(&outcomes))
         } else {
             publisher.publish(id, voice, &batch, None)

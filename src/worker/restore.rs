@@ -358,6 +358,7 @@ pub(crate) fn open(
         committed: plan.committed,
         muted_until: plan.committed,
         history: plan.history,
+        taped_until: NextOffset(0),
         noted: (plan.known.as_ref() == Some(&plan.log)).then(|| plan.log.to_string()),
         log_text: plan.log.to_string(),
         log: plan.log,

@@ -30,7 +30,7 @@ const GATHER_MAX: Duration = Duration::from_millis(200);
 const BACK_OFF_MIN: Duration = Duration::from_secs(1);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 /// A chunk of the tape that is not full goes to the trainer after this time: a slow pipeline learns all the same.
-const TAPE_CUT: Duration = Duration::from_secs(2);
+pub(super) const TAPE_CUT: Duration = Duration::from_secs(2);
 /// How long a passing error of the client is shown.
 const TROUBLE_SHOWN: Duration = Duration::from_secs(10);
 
@@ -386,7 +386,7 @@ where
             bytes_published: std::mem::take(&mut crew.publisher.bytes),
             commit: self.commit.take(),
             partitions: &self.reports,
-            tape_rows_dropped: self.tape_dropped + crew.engine.tape().dropped(),
+            tape_rows_dropped: self.tape_dropped + crew.tape_lost + crew.engine.tape().dropped(),
             models_missing: self.models_missing,
             records_lost: self.records_lost,
             restarts: self.restarts,

@@ -71,6 +71,8 @@ pub(crate) struct Open {
     pub(crate) muted_until: NextOffset,
     /// What a muted record is.
     pub(crate) history: Voice,
+    /// What lies before it was put onto the tape by this process.
+    pub(crate) taped_until: NextOffset,
     pub(crate) log: SwitchLog,
     /// The log as text.
     pub(crate) log_text: String,
@@ -104,7 +106,7 @@ pub(crate) struct Open {
 pub(crate) enum Cut {
     /// It continues the batch.
     None,
-    /// The batch ends before it: another version serves, or the partition begins to speak.
+    /// The batch ends before it: another version serves, the partition begins to speak, or is new to the trainer.
     Before,
     /// It was stepped before: the client handed it out twice.
     Seen,
@@ -120,9 +122,27 @@ impl Open {
         }
     }
 
-    /// Voice of the batch in hand: that of its last record, since a batch is cut where it changes.
+    /// The last record of the batch in hand, for the whole of it: a batch is cut where what follows from it changes.
+    const fn batch_offset(&self) -> Offset {
+        Offset(self.position.0 - 1)
+    }
+
+    /// Voice of the batch in hand.
     pub(crate) fn batch_voice(&self) -> Voice {
-        self.voice(Offset(self.position.0 - 1))
+        self.voice(self.batch_offset())
+    }
+
+    /// Whether a record is new to the trainer: warm-up history is, a replay is not, nor what this process stepped before in
+    /// a transaction that failed.
+    fn is_new_to_tape(&self, offset: Offset) -> bool {
+        let is_replay = self.history == Voice::Replay && self.muted_until.is_past(offset);
+        let is_new = !is_replay && !self.taped_until.is_past(offset);
+        is_new || faults::is_off(Mechanism::TapeOnce)
+    }
+
+    /// Whether the batch in hand is new to the trainer.
+    pub(crate) fn batch_is_new_to_tape(&self) -> bool {
+        self.is_new_to_tape(self.batch_offset())
     }
 
     pub(crate) fn cut(&self, offset: Offset) -> Cut {
@@ -130,8 +150,9 @@ impl Open {
             return Cut::Seen;
         }
         let switches = self.log.due(self.adopted, offset) > 0;
-        let speaks = !self.batch.is_empty() && self.voice(offset) != self.batch_voice();
-        if switches || speaks {
+        let differs = self.voice(offset) != self.batch_voice()
+            || self.is_new_to_tape(offset) != self.batch_is_new_to_tape();
+        if switches || (differs && !self.batch.is_empty()) {
             Cut::Before
         } else {
             Cut::None

@@ -90,6 +90,9 @@ const OF_A_SNAPSHOT: [(Point, u32); 3] = [
     (Point::SnapshotRename, 6),
 ];
 
+/// Of a process that was killed with records behind its newest snapshots.
+const OF_A_RESTORE: [(Point, u32); 2] = [(Point::SnapshotLoad, 2), (Point::Replay, 2)];
+
 pub(super) fn of_transactions(broker: &Broker, seed: u64, off: Option<&str>) -> Result<Summary, Violation> {
     let rig = Rig::start(
         broker,
@@ -108,6 +111,9 @@ pub(super) fn of_state(broker: &Broker, seed: u64) -> Result<Summary, Violation>
     let daemon = killed_at(&rig, &OF_A_SNAPSHOT)?;
     daemon.kill();
     // It dies before it serves: the second of three partitions.
+    for (at, count) in OF_A_RESTORE {
+        die(&rig, doomed(&rig, at, count), at)?;
+    }
     let death = die(&rig, doomed(&rig, Point::Restore, 2), Point::Restore)?;
     let daemon = doomed(&rig, Point::ModelSwitch, 2);
     death.recover(&rig)?;

@@ -43,7 +43,7 @@ covers! {
     SnapshotRestored = 100;
     SnapshotRefused = 25;
     SnapshotDamaged = 45;
-    SnapshotFailed = 30;
+    SnapshotFailed = 20;
     SnapshotOfBlocks = 50;
     GivenUpBetweenBlocks = 1;
     KilledBetweenBlocks = 1;
@@ -59,21 +59,28 @@ covers! {
     RecordsLost = 40;
     LogRecreated = 90;
     LogRecreatedLive = 60;
+    LogTailLost = 80;
+    CommittedTailLost = 20;
     AnotherLogParked = 20;
     AnotherLogUnknown = 1;
     PartitionAdded = 60;
     Switched = 300;
     LineageSwitched = 150;
     VersionMissing = 2;
-    StateRebuilt = 100;
+    StateRebuilt = 70;
     Degraded = 250;
     OverCapacity = 200;
     StreamForgotten = 30;
     AbortedInputSkipped = 40;
     Stopped = 140;
+    StateCompared = 600;
+    Taped = 800;
+    TapeComplete = 500;
+    TapeRefused = 100;
+    TapeDropped = 100;
 }
 
-/// Kills at each point in two thousand histories at least.
+/// Kills at each point in four thousand histories at least.
 const KILLS_MIN: u64 = 1;
 
 /// How often each happened, and in how many histories.
@@ -140,7 +147,7 @@ impl Coverage {
         };
         let spared = Point::ALL
             .iter()
-            .filter(|&&at| self.kills[at as usize] * 2000 < KILLS_MIN * self.runs);
+            .filter(|&&at| self.kills[at as usize] * 4000 < KILLS_MIN * self.runs);
         ALL.iter()
             .filter(rare)
             .map(tell)

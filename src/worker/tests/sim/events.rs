@@ -12,6 +12,8 @@ use crate::worker::ports::PartitionId;
 
 /// Records of a partition at most: histories are many, not long.
 const RECORDS_MAX: i64 = 48;
+/// Records that are lost at once at most.
+const TAIL_MAX: i64 = 12;
 /// Versions at most: each is made once per thread.
 const VERSIONS_MAX: u64 = 40;
 
@@ -37,6 +39,7 @@ impl World {
             }
             Step::Blind { time } => self.trouble.blind_until = self.now + time,
             Step::Retain { seed } => self.retain(&mut Rng::new(u64::from(seed))),
+            Step::LoseTail { seed } => self.lose_tail(&mut Rng::new(u64::from(seed))),
             Step::AddPartition => self.add_partition(),
             Step::Poison { seed } => self.poison(&mut Rng::new(u64::from(seed))),
             Step::Reset { .. } | Step::Recreate { .. } => self.operate(step),
@@ -222,8 +225,55 @@ impl World {
             if process.client.held.contains_key(&id) {
                 process.client.recreated.insert(id);
             }
+            process.taped.excused.insert(id);
         }
         self.cover(Cover::LogRecreated);
+    }
+
+    /// A partition's newest records are lost. Who has read any of them hears of it before another record, and so does
+    /// whoever is about to read; to the others nothing has happened.
+    fn lose_tail(&mut self, rng: &mut Rng) {
+        let ids = self.ids();
+        let id = rng.pick(&ids);
+        let old = &self.logs[&id];
+        let (start, end) = (old.start, old.len());
+        let count = usize::try_from((end - start).min(TAIL_MAX)).unwrap_or(0);
+        if count == 0 {
+            return;
+        }
+        let left = end - 1 - i64::try_from(rng.below(count)).unwrap_or(0);
+        let log = old.without_tail(left);
+        let incarnation = log.incarnation;
+        self.excused = true;
+        let committed = self.committed.get(&id).cloned();
+        let before = self.audit(id).was_reset;
+        let mut audit = Audit::new(committed.as_ref().map_or(0, |entry| entry.0.0));
+        (audit.reset, audit.was_reset) = (true, before);
+        if let Some(old) = self.logs.insert(id, log) {
+            self.old_logs.insert((id, incarnation - 1), old);
+        }
+        self.audits.insert((id, incarnation), audit);
+        if let Some((next, metadata)) = committed {
+            let last = last_record(&metadata);
+            if next.0 > left || last.is_some_and(|last| last.0 >= left) {
+                self.of_another_log.entry(id).or_insert(last);
+                self.cover(Cover::CommittedTailLost);
+            }
+        }
+        for process in self.processes.iter_mut().filter(|process| process.alive) {
+            process.taped.excused.insert(id);
+            let Some(reading) = process.client.held.get(&id) else {
+                continue;
+            };
+            if !reading.running || reading.position > left {
+                process.client.recreated.insert(id);
+            } else if let Some(opened) = process.opened.get_mut(&id)
+                && opened.incarnation + 1 == incarnation
+            {
+                opened.incarnation = incarnation;
+            }
+        }
+        self.cover(Cover::LogTailLost);
     }
 
     /// Whatever failed, fails no more.

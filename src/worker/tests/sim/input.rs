@@ -15,6 +15,38 @@ pub(super) struct Input {
     pub(super) headers: Vec<(String, Option<Vec<u8>>)>,
     /// Observations in it, by how it was made.
     pub(super) observations: usize,
+    /// How often its topic had been created, and its number among the records written there.
+    pub(super) tag: (u32, i64),
+}
+
+/// Digits behind the point of a reading that say which one it is: partition, tag, index in its record.
+const TAG_DIGITS: f64 = 1e8;
+
+/// A reading's number: no other reading of any partition has the same.
+fn reading(tenths: usize, id: PartitionId, tag: (u32, i64), index: usize) -> String {
+    let Partition(partition) = id.partition;
+    let place = id.topic * 3 + usize::try_from(partition).expect("three at most");
+    format!(
+        "{}.{}{place}{:02}{:03}{index}",
+        tenths / 10,
+        tenths % 10,
+        tag.0 % 100,
+        tag.1 % 1000
+    )
+}
+
+/// Partition, tag, and index in its record of the reading with that number.
+pub(super) fn reading_of(value: f64) -> (PartitionId, (u32, i64), usize) {
+    #[allow(clippy::cast_possible_truncation, reason = "eleven digits")]
+    let digits = (value * TAG_DIGITS).round() as i64;
+    let part = |from: i64, count: i64| (digits / from) % count;
+    let place = index(part(1_000_000, 10));
+    let id = PartitionId {
+        topic: place / 3,
+        partition: Partition(i32::try_from(place % 3).expect("one digit")),
+    };
+    let creations = u32::try_from(part(10_000, 100)).expect("two digits");
+    (id, (creations, part(10, 1000)), index(part(1, 10)))
 }
 
 pub(super) struct InputHeaders<'a>(pub(super) &'a Input);
@@ -81,6 +113,15 @@ impl Log {
         }
     }
 
+    /// The same without what lies from `end` on: what is written next is another log's.
+    pub(super) fn without_tail(&self, end: i64) -> Self {
+        let mut log = self.clone();
+        log.entries.truncate(index(end));
+        log.incarnation += 1;
+        log.time_ms += 1;
+        log
+    }
+
     pub(super) fn len(&self) -> i64 {
         offset_of(self.entries.len())
     }
@@ -122,15 +163,11 @@ impl Log {
             2 | 3 => 0,
             _ => 500,
         };
-        let input = make(id, self.time_ms, self.written, rng);
+        let tag = (self.incarnation, self.written);
+        let input = make(id, self.time_ms, tag, rng);
         self.written += 1;
         self.entries.push(Entry::Record(Rc::new(input), tx));
     }
-}
-
-fn number(rng: &mut Rng) -> String {
-    let tenths = rng.below(200);
-    format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 fn stream(id: PartitionId, written: i64, rng: &mut Rng) -> String {
@@ -142,28 +179,43 @@ fn stream(id: PartitionId, written: i64, rng: &mut Rng) -> String {
     }
 }
 
-fn make(id: PartitionId, time_ms: i64, written: i64, rng: &mut Rng) -> Input {
+fn make(id: PartitionId, time_ms: i64, tag: (u32, i64), rng: &mut Rng) -> Input {
+    let written = tag.1;
     let stream = stream(id, written, rng);
-    let number = number(rng);
+    let tenths = rng.below(200);
+    let reading = |tenths, index| reading(tenths, id, tag, index);
     let (value, observations) = match rng.below(24) {
         0 => (Some("no json".to_owned()), 1),
         1 => (None, 1),
         2 => (
-            Some(format!(r#"{{"id":"{stream}","t":{},"v":1}}"#, time_ms - 60_000)),
+            Some(format!(
+                r#"{{"id":"{stream}","t":{},"v":{}}}"#,
+                time_ms - 60_000,
+                reading(10, 0)
+            )),
             1,
         ),
         3 => (Some(format!(r#"{{"id":"{stream}","t":{time_ms},"v":null}}"#)), 1),
         4 => {
-            let second = format!(r#"{{"id":"{stream}","t":{},"v":{number}}}"#, time_ms + 1000);
+            let second = format!(
+                r#"{{"id":"{stream}","t":{},"v":{}}}"#,
+                time_ms + 1000,
+                reading(tenths, 4)
+            );
             let other = self::stream(id, written, rng);
             let value = format!(
-                r#"[{{"id":"{stream}","t":{time_ms},"v":2}},3,{{"id":"{other}","t":{time_ms},"v":4}},{{"t":1}},{second}]"#
+                r#"[{{"id":"{stream}","t":{time_ms},"v":{}}},3,{{"id":"{other}","t":{time_ms},"v":{}}},{{"t":1}},{second}]"#,
+                reading(20, 0),
+                reading(40, 2)
             );
             (Some(value), 5)
         }
         5 => (Some(format!(r#"{{"id":"{stream}","t":{time_ms}}}"#)), 1),
         _ => (
-            Some(format!(r#"{{"id":"{stream}","t":{time_ms},"v":{number}}}"#)),
+            Some(format!(
+                r#"{{"id":"{stream}","t":{time_ms},"v":{}}}"#,
+                reading(tenths, 0)
+            )),
             1,
         ),
     };
@@ -179,6 +231,7 @@ fn make(id: PartitionId, time_ms: i64, written: i64, rng: &mut Rng) -> Input {
         timestamp_ms: time_ms + 5,
         headers,
         observations,
+        tag,
     }
 }
 
@@ -188,4 +241,16 @@ pub(super) fn last_before(log: &Log, fates: &[Fate], next: i64) -> Option<(Offse
     (log.start..end)
         .rev()
         .find_map(|offset| Some((Offset(offset), log.visible(offset, fates)?.timestamp_ms)))
+}
+
+#[test]
+fn sim_readings_say_which_they_are() {
+    let id = PartitionId {
+        topic: 1,
+        partition: Partition(0),
+    };
+    for (tenths, tag, index) in [(0, (0, 0), 0), (199, (12, 345), 4)] {
+        let value: f64 = reading(tenths, id, tag, index).parse().expect("a number");
+        assert_eq!(reading_of(value), (id, tag, index));
+    }
 }

@@ -12,6 +12,7 @@ mod ports;
 mod process;
 mod records;
 mod reference;
+mod regressions;
 mod rng;
 mod run;
 mod scenario;
@@ -20,6 +21,7 @@ mod sink;
 mod source;
 mod step;
 mod store;
+mod tape;
 mod transactions;
 mod versions;
 mod world;
@@ -32,6 +34,8 @@ use std::time::Instant;
 use coverage::{Cover, Coverage};
 use run::{play, run};
 use shrink::shrink;
+
+use crate::faults::{self, Mechanism};
 
 /// Histories of `make test`.
 const HISTORIES: u64 = 20_000;
@@ -136,16 +140,6 @@ fn sim() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
-/// Seeds that failed in a soak once.
-const REGRESSIONS: [u64; 2] = [30_124_076_085_288_157, 30_124_076_081_136_724];
-
-#[test]
-fn sim_seeds_that_failed_once() {
-    for seed in REGRESSIONS {
-        assert!(run(seed, None).violation.is_none(), "{}", tell_failure(seed));
-    }
-}
-
 /// Other seeds each time, for `TIDECAST_SOAK_SECONDS`.
 #[test]
 #[ignore = "runs for as long as it is asked to: make soak"]
@@ -159,13 +153,15 @@ fn sim_soak() {
     tell(&coverage, began.elapsed().as_secs_f64());
 }
 
-/// For development: what is wrong in how many of `TIDECAST_SIM_HISTORIES`.
+/// For development: what is wrong in how many of `TIDECAST_SIM_HISTORIES`, with the mechanism `TIDECAST_OFF` switched off.
 #[test]
 #[ignore = "a survey, no test: tells all violations where `sim` ends at the first"]
 fn sim_survey() {
     let mut found = BTreeMap::<_, Vec<(u64, String)>>::new();
     let mut coverage = Coverage::default();
     let began = now();
+    let off = std::env::var("TIDECAST_OFF").unwrap_or_default();
+    faults::switch_off(Mechanism::of_name(&off));
     for seed in 0..number_of("TIDECAST_SIM_HISTORIES").unwrap_or(1000) {
         let told = run(seed, None);
         coverage.add(&told.coverage);
@@ -176,6 +172,7 @@ fn sim_survey() {
                 .push((seed, violation.text));
         }
     }
+    faults::switch_off(None);
     tell(&coverage, began.elapsed().as_secs_f64());
     for (check, seeds) in found {
         let numbers: Vec<_> = seeds.iter().map(|entry| entry.0).take(20).collect();

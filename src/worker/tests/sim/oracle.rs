@@ -1,6 +1,9 @@
-//! Judges every commit and every snapshot by what should have come out.
+//! Judges every commit, every snapshot, and states in between by what should have come out.
+
+use std::rc::Rc;
 
 use super::coverage::Cover;
+use super::process::SimWorker;
 use super::reference::{Expected, Past, Reference, Tools};
 use super::transactions::{Pending, Published};
 use super::versions::model;
@@ -141,17 +144,31 @@ impl World {
         }
         let expected = self.expect(id, past, from, pending.next.0);
         self.compare((id, incarnation), from, &expected, &records);
+        self.note_spoken(pid, (id, incarnation), &expected);
         let audit = self.audits.entry(key).or_default();
         audit.cursor = pending.next.0;
         audit.reset = false;
-        if incarnation == self.logs[&id].incarnation {
+        if incarnation != self.logs[&id].incarnation {
+            let current = (id, self.logs[&id].incarnation);
+            self.audits.entry(current).or_default().cursor = pending.next.0;
+        }
+        if self.is_same_record(id, incarnation, last.0) {
             self.of_another_log.remove(&id);
         } else {
             // It was under way while the topic was created anew: from now on the offset is the old log's.
             self.of_another_log.insert(id, Some(last));
-            let current = (id, self.logs[&id].incarnation);
-            self.audits.entry(current).or_default().cursor = pending.next.0;
         }
+    }
+
+    /// Whether a log has at an offset the record that was there in one before it.
+    fn is_same_record(&self, id: PartitionId, incarnation: u32, offset: i64) -> bool {
+        let log = &self.logs[&id];
+        let records = (
+            log.raw(offset.max(0)),
+            self.log_of(id, incarnation).raw(offset.max(0)),
+        );
+        log.incarnation == incarnation
+            || matches!(records, (Some(one), Some(other)) if Rc::ptr_eq(one, other))
     }
 
     /// The offset that a process has restored from is of another log than the one it reads: nobody may go on there, as far
@@ -165,8 +182,11 @@ impl World {
             return;
         };
         let log = &self.logs[&id];
-        let is_there = |last: &Last| last.0 >= log.start && log.visible(last.0, &self.fates).is_some();
-        if last.as_ref().is_some_and(is_there) {
+        let is_another = |last: &Last| {
+            let found = log.visible(last.0, &self.fates);
+            last.0 >= log.start && found.is_some_and(|input| input.timestamp_ms != last.1)
+        };
+        if last.as_ref().is_some_and(is_another) {
             let text = format!(
                 "process {pid} goes on to {} of {id:?}, a topic created anew, where {last:?} was the last record",
                 pending.next
@@ -314,6 +334,36 @@ impl World {
         past
     }
 
+    /// After a turn, now and then: what a process has in memory, of committed records and of later ones.
+    pub(super) fn compare_states(&mut self, pid: Pid, worker: &SimWorker) {
+        let each = self.scenario.states_each;
+        if self.violation.is_some() || !self.sampler.once_in(each) {
+            return;
+        }
+        for slot in &worker.crew.slots {
+            let id = slot.id;
+            let opened = self.processes[pid].opened.get(&id).cloned();
+            let (Some(open), Some(opened)) = (slot.open(), opened) else {
+                continue;
+            };
+            let position = open.position.0;
+            let log = &open.log;
+            let switches = log.entries().iter().map(|(at, version)| (at.0, version.0));
+            let past = Self::past_of((log.base().0, switches.collect()), &opened, position);
+            if !open.batch.is_empty() || position <= past.base {
+                continue;
+            }
+            self.cover(Cover::StateCompared);
+            let found = open.state.fingerprint();
+            if found != self.state_at(id, position, &past) {
+                let text = format!(
+                    "process {pid} at {position} of {id:?}, {past:?}: its state is not that of its records"
+                );
+                return self.violate(Check::State, text);
+            }
+        }
+    }
+
     /// Fingerprint of the state in a snapshot's bytes.
     fn state_of(&mut self, id: PartitionId, header: &Header, bytes: &[u8]) -> Result<u64, String> {
         let engine = self.engine.as_ref().expect("lent to nobody now");
@@ -328,7 +378,7 @@ impl World {
         Ok(restored.fingerprint())
     }
 
-    /// Fingerprint of the state at a committed offset.
+    /// Fingerprint of the state at an offset.
     fn state_at(&mut self, id: PartitionId, next: i64, past: &Past) -> u64 {
         let key = (id, past.incarnation);
         let prints = &self.audits.entry(key).or_default().prints;

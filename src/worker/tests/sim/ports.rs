@@ -12,6 +12,7 @@ use super::versions::{lineage, model};
 use super::world::{Check, Pid, World};
 use crate::engine::{Model, ModelVersion};
 use crate::worker::TurnReport;
+use crate::worker::bring_up::MODELS_MAX;
 use crate::worker::ports::{Activity, Clock, Error, Loaded, Models, Observer, PartitionId};
 use crate::worker::report::{PartitionPhase, PartitionReport};
 
@@ -39,7 +40,12 @@ impl Models for SimModels {
         }
         let mut world = self.sim.world.borrow_mut();
         let due = world.now + world.disk_time(self.pid);
-        world.processes[self.pid].loads.push_back((due, version.0));
+        let loads = &mut world.processes[self.pid].loads;
+        loads.push_back((due, version.0));
+        let loading = loads.len();
+        if loading > MODELS_MAX {
+            world.violate(Check::Bound, format!("{loading} versions are loaded at once"));
+        }
         Ok(())
     }
 
@@ -109,6 +115,11 @@ impl World {
         self.processes[pid].phases.insert(id, partition.phase.clone());
         if partition.switches > 64 {
             self.violate(Check::Bound, format!("{} switches of {id:?}", partition.switches));
+        }
+        let streams_max = self.scenario.config.engine.streams_max;
+        if partition.streams > streams_max {
+            let text = format!("{} streams of {id:?}, {streams_max} at most", partition.streams);
+            self.violate(Check::Bound, text);
         }
         if let PartitionPhase::Parked(sentence) = &partition.phase {
             self.hear_parked(pid, id, sentence);
@@ -186,6 +197,7 @@ impl Observer for SimObserver {
         if report.replayed > 0 {
             world.cover(Cover::Replayed);
         }
+        world.hear_dropped(self.pid, report.tape_rows_dropped);
         world.processes[self.pid].phases.clear();
         for partition in report.partitions {
             world.hear_partition(self.pid, partition);

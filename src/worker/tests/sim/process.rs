@@ -14,13 +14,13 @@ use super::sink::SimSink;
 use super::source::SimSource;
 use super::step::{Blow, Fate, Feed, Stage, Step};
 use super::store::{Handle, SimSnapshots};
+use super::tape::{SimTape, Taped};
 use super::world::{Check, Client, Pid, Process, SESSION, World};
 use crate::faults::{self, Point};
-use crate::worker::ports::NoTape;
 use crate::worker::{Ports, Worker};
 
 pub(super) type SimWorker =
-    Worker<SimSource, SimSink, SimModels, SimSnapshots, NoTape, SimClock, SimObserver>;
+    Worker<SimSource, SimSink, SimModels, SimSnapshots, SimTape, SimClock, SimObserver>;
 
 /// What unwinds out of a process that is killed.
 struct Killed;
@@ -85,6 +85,7 @@ impl Sim {
                 trouble: None,
                 lost_told: BTreeMap::new(),
                 lost_due: BTreeSet::new(),
+                taped: Taped::new(world.scenario.seed ^ pid as u64),
             };
             world.processes.push(process);
             (pid, world.scenario.config.clone())
@@ -95,7 +96,11 @@ impl Sim {
             sink: SimSink { sim: sim(), pid },
             models: SimModels { sim: sim(), pid },
             snapshots: SimSnapshots { sim: sim(), pid },
-            tape: NoTape,
+            tape: SimTape {
+                sim: sim(),
+                pid,
+                spare: Vec::new(),
+            },
             clock: SimClock { sim: sim() },
             observer: SimObserver { sim: sim(), pid },
         };
@@ -279,6 +284,7 @@ impl Sim {
             drop(worker);
             self.end(pid);
         } else {
+            self.world.borrow_mut().compare_states(pid, &worker);
             self.workers.borrow_mut().insert(pid, Some(worker));
         }
     }

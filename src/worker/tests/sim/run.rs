@@ -17,10 +17,13 @@ use super::step::{Fate, Feed, Step};
 use super::store::Store;
 use super::transactions::Producer;
 use super::world::{Check, Trouble, Violation, World};
-use crate::engine::Engine;
 use crate::engine::snapshot::{BLOCK_ROWS, ROWS_PER_BLOCK};
+use crate::engine::tape::TAPE_CHUNK_ROWS;
+use crate::engine::tape::tests_only::ROWS_PER_CHUNK;
+use crate::engine::{self, Engine};
 use crate::faults;
 use crate::series::observation::NextOffset;
+use crate::worker::run::TAPE_CUT;
 
 /// Rounds of turns after everything has healed, until a history that is not done is stuck: longer than the longest
 /// back-off with every time-out before it.
@@ -50,8 +53,13 @@ fn world(scenario: Scenario) -> World {
         logs.insert(id, log);
     }
     let instances = scenario.instances;
+    let engine = engine::Config {
+        tape_share: 0.0,
+        ..scenario.config.engine.clone()
+    };
     World {
-        engine: Some(Box::new(Engine::new(scenario.config.engine.clone()))),
+        engine: Some(Box::new(Engine::new(engine))),
+        sampler: Rng::new(scenario.seed ^ 0x57a7),
         scenario,
         now: Duration::from_secs(100),
         logs,
@@ -85,6 +93,8 @@ pub(super) fn run(seed: u64, steps: Option<Vec<Step>>) -> Told {
 pub(super) fn play(seed: u64, steps: Option<Vec<Step>>, aloud: bool) -> Told {
     // A partition of this simulation has three to five rows.
     ROWS_PER_BLOCK.set(2);
+    // A turn of this simulation has two to eight readings.
+    ROWS_PER_CHUNK.set(3);
     let scenario = Scenario::new(seed);
     let instances = scenario.instances;
     let feed = match steps {
@@ -108,6 +118,7 @@ pub(super) fn play(seed: u64, steps: Option<Vec<Step>>, aloud: bool) -> Told {
     faults::visit(None);
     sim.workers.borrow_mut().clear();
     ROWS_PER_BLOCK.set(BLOCK_ROWS);
+    ROWS_PER_CHUNK.set(TAPE_CHUNK_ROWS);
     let steps = match &mut *sim.feed.borrow_mut() {
         Feed::Fresh { made, .. } => std::mem::take(made),
         Feed::Recorded(_) => Vec::new(),
@@ -141,11 +152,30 @@ fn settle(sim: &Rc<Sim>) {
         sim.world.borrow_mut().arrive();
         sim.pass(ROUND);
     }
+    look_at_tapes(sim);
     let mut world = sim.world.borrow_mut();
     if world.violation.is_none() && !world.is_done() {
         let text = tell_stuck(&world);
         world.violate(Check::Stuck, text);
     }
+}
+
+/// Once what is not full was passed on, too.
+fn look_at_tapes(sim: &Rc<Sim>) {
+    let ended = {
+        let world = sim.world.borrow();
+        world.violation.is_none() && world.is_done()
+    };
+    if !ended {
+        return;
+    }
+    sim.pass(TAPE_CUT + ROUND);
+    let since = sim.world.borrow().now;
+    let pids: Vec<_> = sim.workers.borrow().keys().copied().collect();
+    for pid in pids {
+        sim.turn(pid, 0, Fate::Whole);
+    }
+    sim.world.borrow_mut().judge_tapes(since);
 }
 
 fn tell_stuck(world: &World) -> String {
@@ -201,7 +231,15 @@ fn restart_parked(sim: &Rc<Sim>) {
         };
         world.ids().into_iter().filter(is_beyond).collect()
     };
-    for pid in parked {
+    // One that has not heard yet that records are lost would still commit what it made of them.
+    let deaf: Vec<_> = {
+        let world = sim.world.borrow();
+        let of = |(pid, process): (usize, &super::world::Process)| {
+            (process.alive && !process.client.recreated.is_empty()).then_some(pid)
+        };
+        world.processes.iter().enumerate().filter_map(of).collect()
+    };
+    for pid in parked.into_iter().chain(deaf) {
         sim.kill_idle(pid);
     }
     if beyond.is_empty() {

@@ -26,6 +26,8 @@ pub(super) struct Scenario {
     pub(super) steps: usize,
     /// Whether history before the start is read muted.
     pub(super) warms_up: bool,
+    /// States are compared after one of so many turns.
+    pub(super) states_each: usize,
 }
 
 pub(super) fn engine(streams_max: usize) -> engine::Config {
@@ -34,6 +36,7 @@ pub(super) fn engine(streams_max: usize) -> engine::Config {
         profile: engine::Profile::Accurate,
         // Eight readings, since each moves the partition's time by an eighth at most.
         stream_ttl_ms: 4_000,
+        tape_share: 1.0,
         model: engine::config::ModelConfig {
             cell: Cell::Gru,
             hidden: 4,
@@ -76,6 +79,7 @@ impl Scenario {
             records: 4 + rng.below(12),
             steps: 25 + rng.below(60),
             warms_up: rng.once_in(6),
+            states_each: rng.pick(&[3, 10, 30]),
         }
     }
 

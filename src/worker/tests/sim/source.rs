@@ -115,6 +115,15 @@ impl SimSource {
         if blind {
             world.cover(Cover::BlindRead);
         }
+        for id in partitions {
+            // Nobody has read what lies before a start, or in a new partition: it is new to the trainer.
+            let first = match world.committed.get(id) {
+                Some((next, metadata)) if !metadata.starts_with("1;") => next.0,
+                _ => 0,
+            };
+            let told = &mut world.processes[self.pid].taped.first_told;
+            told.entry(*id).or_insert(first);
+        }
         let answer = partitions.iter().map(|id| {
             let known = world.committed.get(id).filter(|_| !blind);
             let (next, metadata) = known.cloned().unzip();

@@ -103,6 +103,8 @@ pub(super) enum Step {
     Recreate { seed: u32 },
     /// While some run: a topic is deleted and created anew.
     RecreateLive { seed: u32 },
+    /// A replica that was behind leads: a partition's newest records are lost, and others take their offsets.
+    LoseTail { seed: u32 },
     /// A partition is added.
     AddPartition,
     /// An outcome of a record to come will not be published.
@@ -132,9 +134,9 @@ impl Feed {
 }
 
 fn fate(rng: &mut Rng) -> Fate {
-    match rng.below(20) {
+    match rng.below(23) {
         0 => Fate::CrashAtCall(1 + rng.below(30)),
-        1 => Fate::CrashAtPoint(rng.pick(Point::ALL), 1 + rng.below(2)),
+        1 | 6..9 => Fate::CrashAtPoint(rng.pick(Point::ALL), 1 + usize::from(rng.once_in(4))),
         2 => Fate::FailCall(1 + rng.below(30)),
         3 => Fate::SuspendAtCall(1 + rng.below(25), 1 + rng.below(24)),
         4 => Fate::FailCommit(rng.pick(&Stage::ALL)),
@@ -144,7 +146,7 @@ fn fate(rng: &mut Rng) -> Fate {
 }
 
 fn make(rng: &mut Rng, instances: usize) -> Step {
-    const WEIGHTS: [usize; 20] = [150, 10, 2, 3, 12, 6, 12, 4, 4, 6, 2, 4, 3, 1, 1, 1, 1, 1, 3, 1];
+    const WEIGHTS: [usize; 21] = [150, 10, 2, 3, 12, 6, 12, 4, 4, 6, 2, 4, 3, 1, 1, 1, 1, 1, 3, 1, 1];
     let seed = rng.seed();
     let process = rng.below(4);
     match rng.weighted(&WEIGHTS) {
@@ -192,6 +194,7 @@ fn make(rng: &mut Rng, instances: usize) -> Step {
         16 => Step::Recreate { seed },
         17 => Step::AddPartition,
         18 => Step::Poison { seed },
-        _ => Step::RecreateLive { seed },
+        19 => Step::RecreateLive { seed },
+        _ => Step::LoseTail { seed },
     }
 }

@@ -12,6 +12,7 @@ use super::rng::Rng;
 use super::scenario::Scenario;
 use super::step::Fate;
 use super::store::{Handle, Store};
+use super::tape::Taped;
 use super::transactions::Producer;
 use crate::engine::Engine;
 use crate::series::observation::NextOffset;
@@ -57,6 +58,10 @@ pub(super) enum Check {
     AnotherLog,
     /// A snapshot is not the state at its offset.
     Snapshot,
+    /// A state in memory is not that of its records.
+    State,
+    /// The tape has a reading twice, or one that it must not have, or one is missing that is not counted as lost.
+    Tape,
     /// Base or switch log of a committed offset say what cannot be.
     Metadata,
     /// A bound was passed.
@@ -149,6 +154,7 @@ pub(super) struct Process {
     pub(super) lost_told: BTreeMap<PartitionId, u64>,
     /// Partitions of which records were lost, to be told by the next report.
     pub(super) lost_due: BTreeSet<PartitionId>,
+    pub(super) taped: Taped,
 }
 
 /// What goes wrong at the moment, of what is not of one call.
@@ -197,6 +203,8 @@ pub(super) struct World {
     /// By partition and how often its topic was created.
     pub(super) audits: BTreeMap<(PartitionId, u32), Audit>,
     pub(super) engine: Option<Box<Engine>>,
+    /// Which states are compared.
+    pub(super) sampler: Rng,
     pub(super) coverage: Coverage,
     pub(super) violation: Option<Violation>,
     /// Observations with an outcome so far, published or only counted.
