@@ -30,7 +30,7 @@ fn faults_control_offsets_in_transaction() {
 #[test]
 fn faults_control_generation_check() {
     let off = Some("generation-check");
-    let result = zombie(Broker::shared(), 33, Point::BeforeCommit, off);
+    let result = zombie(Broker::shared(), 33, Point::BeforeOffsets, off);
     is_seen(result, "generation-check", &[Check::Doubled, Check::Order]);
 }
 

@@ -231,7 +231,7 @@ fn faults_client_whose_call_does_not_come_back() {
 
 #[test]
 fn faults_zombie_with_its_transaction_still_open() {
-    held(zombie(Broker::shared(), 44, Point::BeforeCommit, None));
+    held(zombie(Broker::shared(), 44, Point::BeforeOffsets, None));
     held(zombie(Broker::shared(), 45, Point::AfterOffsets, None));
 }
 

@@ -159,7 +159,8 @@ pub(super) fn churn(
         "members churn, {comes:?}: nothing of a partition for at most {silences:.1?}, then {settled:.1?}"
     );
     let (least, most) = (silences.iter().min().unwrap(), silences.iter().max().unwrap());
-    assert!(*least < session, "a rebalance has stopped those that stay");
+    // Two sessions, for a machine that is busy: a rebalance that stopped them would, as long as it goes on.
+    assert!(*least < 2 * session, "a rebalance has stopped those that stay");
     assert!(settled < 5 * session, "not everything is served once it is over");
     match comes {
         Comes::Back => assert!(*most < 3 * session, "a member that comes back does not go on"),

@@ -72,7 +72,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("in a revoke", |on, seed| in_revoke(on.shared, seed).map(Some)),
     #[cfg(feature = "faults")]
     ("zombie before its offsets", |on, seed| {
-        zombie(on.shared, seed, Point::BeforeCommit, None).map(Some)
+        zombie(on.shared, seed, Point::BeforeOffsets, None).map(Some)
     }),
     #[cfg(feature = "faults")]
     ("zombie after its offsets", |on, seed| {
